@@ -1,0 +1,1 @@
+"""The strategy apps, one folder each; found by name through the strategy registry."""

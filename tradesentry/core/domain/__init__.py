@@ -1,0 +1,1 @@
+"""The nouns of the platform: records, orders, instruments, clock and errors."""

@@ -1,0 +1,383 @@
+"""The records that kernels work on; the only memory they see.
+
+All times are int64 nanoseconds UTC, all prices float64 in quote currency, all money in account currency. A price that
+does not exist (no stop, no target) is NaN, an index or id that does not exist is -1 or 0 as noted. Layouts are aligned
+like C structs; saved bytes carry a digest of the layout (`core.utils.kernel.save_records`).
+
+Capacities are constants sized for the largest app. A record that is full is a status that ends the run with an error,
+never a silent drop.
+"""
+
+from typing import Final
+
+import numpy as np
+
+N_POSITIONS: Final = 64
+"""Open positions of one strategy on one market; smgrid holds 2 x 8 levels."""
+N_ORDERS: Final = 64
+"""Resting orders of one strategy on one market."""
+N_INTENTS: Final = 64
+"""Intents that one strategy may write on one bar."""
+N_CAUSES: Final = 4
+"""Events named as the cause of an order."""
+N_PARTIALS: Final = 3
+"""Steps of a partial take-profit."""
+N_SESSIONS: Final = 8
+"""Session slots of a calendar."""
+N_DAYS: Final = 8_000
+"""FX days of a calendar, 30 years."""
+N_BLACKOUTS: Final = 16_384
+"""Merged news intervals of a calendar."""
+N_CURRENCIES: Final = 32
+"""Currencies of one account's exposure."""
+N_RETURNS: Final = 64
+"""Daily returns kept per market for volatility and correlation."""
+N_RECENT: Final = 32
+"""Recent bars kept per market for chandelier stops."""
+N_OUTCOMES: Final = 256
+"""R-multiples of closed trades kept for the Kelly cap."""
+HOURS_PER_WEEK: Final = 168
+
+
+def _record(*fields: tuple[str, object] | tuple[str, object, tuple[int, ...]]) -> np.dtype[np.void]:
+    return np.dtype(list(fields), align=True)
+
+
+BAR = _record(
+    ("open_ns", "i8"),  # period start, what vendors print
+    ("close_ns", "i8"),  # when the bar is known
+    ("open", "f8"),  # bid
+    ("high", "f8"),
+    ("low", "f8"),
+    ("close", "f8"),
+    ("volume", "f8"),  # tick count in FX
+    ("spread", "f8"),  # price units; ask = bid + spread
+)
+
+SESSION_BOUNDS = _record(
+    ("date", "i8"),  # local date, days since 1970-01-01
+    ("start_ns", "i8"),
+    ("end_ns", "i8"),  # exclusive; earlier on early closes
+    ("is_valid", "b1"),  # False on holidays of either currency
+)
+FX_DAY = _record(
+    ("start_ns", "i8"),  # 17:00 New York
+    ("end_ns", "i8"),  # the next 17:00 New York, exclusive
+    ("weekday", "i8"),  # of the day it is named after, Monday = 0
+    ("week_end_ns", "i8"),  # Friday 17:00 New York of this FX week
+    ("is_holiday", "b1"),
+)
+BLACKOUT = _record(("start_ns", "i8"), ("end_ns", "i8"))
+CALENDAR = _record(
+    ("n_sessions", "i8"),
+    ("n_bounds", "i8", (N_SESSIONS,)),
+    ("session_bounds", SESSION_BOUNDS, (N_SESSIONS, N_DAYS)),
+    ("n_days", "i8"),
+    ("fx_days", FX_DAY, (N_DAYS,)),
+    ("n_blackouts", "i8"),
+    ("blackouts", BLACKOUT, (N_BLACKOUTS,)),
+    ("news_from_ns", "i8"),  # where a news calendar exists; 0, 0 when there is none
+    ("news_to_ns", "i8"),
+)
+SESSION_CLOCK = _record(
+    ("date", "i8"), ("start_ns", "i8"), ("end_ns", "i8"), ("is_valid", "b1")
+)
+CLOCK = _record(
+    ("fx_day", "i8"),  # row number of the FX day that holds the bar's open
+    ("fx_day_start_ns", "i8"),
+    ("fx_day_end_ns", "i8"),
+    ("weekday", "i8"),
+    ("week_end_ns", "i8"),
+    ("blackout_start_ns", "i8"),  # the present or next blackout; far future when none
+    ("blackout_end_ns", "i8"),
+    ("is_holiday", "b1"),
+    ("is_news_known", "b1"),
+    ("sessions", SESSION_CLOCK, (N_SESSIONS,)),  # the session that holds the bar's open, else the next one
+)
+
+CURSOR = _record(  # rows of the calendar in use; found again by search, so not part of any state
+    ("fx_day_row", "i8"),
+    ("blackout_row", "i8"),
+    ("session_rows", "i8", (N_SESSIONS,)),
+)
+
+MARKET = _record(
+    ("index", "i8"),
+    ("tick", "f8"),
+    ("pip", "f8"),
+    ("contract_units", "f8"),
+    ("unit_step", "f8"),
+    ("unit_min", "f8"),
+    ("unit_max", "f8"),
+    ("margin_fraction", "f8"),
+    ("min_stop_distance", "f8"),  # price units
+    ("commission_per_unit", "f8"),  # account currency per unit and side
+    ("commission_fraction", "f8"),  # of notional, per side
+    ("commission_min", "f8"),  # account currency per side
+    ("slippage_mean", "f8"),  # price units per market or stop fill
+    ("slippage_atr", "f8"),  # fraction of ATR(14) added to it
+    ("slippage_seed", "i8"),  # 0: the expected value; else seeded half-normal draws
+    ("swap_is_rate", "b1"),  # annual rate of notional instead of price units a night
+    ("swap_long", "f8"),  # what a long earns per night (negative: pays)
+    ("swap_short", "f8"),
+    ("swap_day_weights", "f8", (7,)),  # nights booked at the end of the FX day of that weekday
+    ("min_spread", "f8"),
+    ("spread_floor", "f8", (HOURS_PER_WEEK,)),  # price units by UTC hour of week from Monday 00:00
+    ("spread_mult", "f8"),  # around the rollover and after news starts, where the data carry no spread
+    ("cost_scale", "f8"),  # 0, 1 or 2 times the costs
+    ("base_currency", "i8"),  # row of the account's currency table
+    ("quote_currency", "i8"),
+    ("conversion", "i8"),  # Conversion code of core.execution.costs
+    ("cross_index", "i8"),  # market that quotes the conversion, -1 none
+    ("fixed_rate", "f8"),  # account currency per unit of quote currency, for a fixed conversion
+    ("tracks_atr", "b1"),  # keep ATR(14) and recent extremes for slippage and trailing stops
+    ("calendar", CALENDAR),
+)
+
+LIMITS = _record(
+    ("is_on", "b1"),  # False: sizing only, for research
+    ("max_idea_risk", "f8"),  # fraction of equity lost at the stop of one entry
+    ("max_open_risk", "f8"),  # sum over positions, orders and queue
+    ("max_app_risk", "f8"),  # share of max_open_risk that one strategy may use
+    ("max_currency_net", "f8"),  # notional of a non-account currency as a multiple of equity
+    ("max_currency_gross", "f8"),
+    ("max_currency_risk", "f8"),  # risk of one currency leg, fraction of equity
+    ("max_cluster_risk", "f8"),
+    ("max_leverage", "f8"),
+    ("min_free_margin", "f8"),  # fraction of equity left free after a fill
+    ("max_notional", "f8"),  # account currency per order; inf none
+    ("max_positions", "i8"),  # of the account
+    ("max_per_market", "i8"),
+    ("max_trades_per_day", "i8"),
+    ("daily_loss", "f8"),  # fraction of the day's start equity
+    ("market_daily_loss", "f8"),
+    ("drawdown_warn", "f8"),
+    ("drawdown_reduce", "f8"),
+    ("drawdown_halt", "f8"),
+    ("stop_out_level", "f8"),  # equity / margin used below which the largest loser is closed
+    ("currency_net_shrinks", "b1"),
+    ("open_risk_shrinks", "b1"),
+)
+ACCOUNT = _record(
+    ("balance", "f8"),
+    ("equity", "f8"),
+    ("worst_equity", "f8"),  # at the adverse extreme of the last bars
+    ("margin_used", "f8"),
+    ("free_margin", "f8"),
+    ("peak_equity", "f8"),
+    ("day_start_equity", "f8"),
+    ("day_ns", "i8"),  # start of the account's FX day
+    ("trading_state", "i8"),
+    ("state_reason", "i8"),  # ExitReason that led there
+    ("state_ns", "i8"),
+    ("daily_pnl", "f8"),
+    ("drawdown", "f8"),  # fraction below the peak
+    ("max_drawdown", "f8"),
+    ("currency", "i8"),
+    ("n_currencies", "i8"),
+    ("n_trades", "i8"),
+    ("n_trades_today", "i8"),
+    ("n_rejects", "i8"),
+    ("next_id", "i8"),
+    ("last_ns", "i8"),
+    ("next_equity_ns", "i8"),  # when the next equity point is due
+    ("equity_step_ns", "i8"),
+    ("kelly_fraction", "f8"),  # cap on the risk fraction; NaN while unknown
+    ("n_outcomes", "i8"),
+    ("outcomes", "f8", (N_OUTCOMES,)),  # ring of R-multiples
+    ("limits", LIMITS),
+)
+
+EXITS = _record(
+    ("be_trigger_r", "f8"),  # 0: no break-even
+    ("be_offset", "f8"),  # price units past entry and costs
+    ("trail_mode", "i8"),  # TrailMode
+    ("trail_start_r", "f8"),
+    ("trail_distance", "f8"),  # price units, or multiples of ATR
+    ("trail_bars", "i8"),
+    ("partial_r", "f8", (N_PARTIALS,)),  # 0: unused
+    ("partial_fraction", "f8", (N_PARTIALS,)),  # of the initial units
+    ("exit_ns", "i8"),  # close at the first bar close at or after it; 0 never
+    ("max_bars", "i8"),  # close after that many bars; 0 never
+    ("max_spread", "f8"),  # refuse or pull the entry above this spread; 0 any
+)
+ORDER = _record(
+    ("id", "i8"),
+    ("market", "i8"),
+    ("side", "i8"),
+    ("type", "i8"),
+    ("price", "f8"),
+    ("units", "f8"),
+    ("stop_loss", "f8"),
+    ("take_profit", "f8"),
+    ("expiry_ns", "i8"),  # 0: good till cancelled
+    ("basket", "i8"),  # 0 none
+    ("group", "i8"),  # one cancels the others; 0 none
+    ("skip_if_both", "b1"),  # cancel the group when one bar reaches two of its entries
+    ("tag", "i8"),
+    ("cause", "i8", (N_CAUSES,)),
+    ("placed_ns", "i8"),
+    ("risk_money", "f8"),  # loss at the stop when sized
+    ("score", "f8"),
+    ("exits", EXITS),
+)
+POSITION = _record(
+    ("id", "i8"),
+    ("market", "i8"),
+    ("side", "i8"),
+    ("units", "f8"),
+    ("initial_units", "f8"),
+    ("entry_price", "f8"),
+    ("entry_ns", "i8"),
+    ("entry_bar", "i8"),  # bar count of the book; its own bar gives no target
+    ("stop_loss", "f8"),
+    ("initial_stop", "f8"),
+    ("stop_reason", "i8"),  # ExitReason that the present stop means
+    ("take_profit", "f8"),
+    ("basket", "i8"),
+    ("tag", "i8"),
+    ("cause", "i8", (N_CAUSES,)),
+    ("risk_money", "f8"),  # R, frozen at the entry fill
+    ("mae", "f8"),  # worst excursion against, price units >= 0
+    ("mfe", "f8"),
+    ("swap", "f8"),  # account currency, accrued and already in equity
+    ("commission", "f8"),  # charged so far, >= 0
+    ("slippage", "f8"),  # cost of slippage so far, account currency >= 0
+    ("spread_cost", "f8"),  # cost of crossing the spread so far, account currency >= 0
+    ("realized", "f8"),  # gross of partial exits
+    ("exit_value", "f8"),  # sum of units x price of partial exits
+    ("n_partials", "i8"),
+    ("exits", EXITS),
+)
+INTENT = _record(
+    ("action", "i8"),
+    ("type", "i8"),
+    ("side", "i8"),
+    ("price", "f8"),
+    ("stop_loss", "f8"),
+    ("take_profit", "f8"),
+    ("size_rule", "i8"),
+    ("size", "f8"),
+    ("expiry_ns", "i8"),
+    ("basket", "i8"),
+    ("group", "i8"),
+    ("skip_if_both", "b1"),
+    ("target_id", "i8"),
+    ("tag", "i8"),
+    ("score", "f8"),
+    ("cause", "i8", (N_CAUSES,)),
+    ("reason", "i8"),
+    ("exits", EXITS),
+    ("lane", "i8"),  # filled by decide
+    ("seq", "i8"),
+    ("units", "f8"),
+    ("risk_money", "f8"),
+    ("signal_price", "f8"),  # what the entry was expected to pay
+)
+VIEW = _record(
+    ("tick", "f8"),
+    ("pip", "f8"),
+    ("unit_step", "f8"),
+    ("unit_min", "f8"),
+    ("last_spread", "f8"),
+    ("price_unit_value", "f8"),  # account money per unit for a price move of 1
+    ("equity", "f8"),
+    ("balance", "f8"),
+    ("trading_state", "i8"),
+    ("is_blocked", "b1"),  # no entry now: news, week end, lock or state
+    ("bar_index", "i8"),  # bars seen on this market
+    ("n_positions", "i8"),
+    ("n_orders", "i8"),
+    ("clock", CLOCK),
+    ("positions", POSITION, (N_POSITIONS,)),
+    ("orders", ORDER, (N_ORDERS,)),
+)
+
+RULES = _record(
+    ("weekend_flatten", "b1"),
+    ("weekend_lead_ns", "i8"),  # flatten that long before Friday 17:00 New York
+    ("no_entry_lead_ns", "i8"),  # no entry that long before it
+    ("uses_news", "b1"),
+    ("requires_calendar", "b1"),  # no entry where the news calendar does not reach
+    ("news_flatten", "b1"),
+    ("max_spread", "f8"),  # price units; 0 any
+    ("target_volatility", "f8"),  # annual, 0 off
+    ("kelly_cap", "b1"),
+    ("bar_ns", "i8"),  # nominal length of a bar
+    ("warmup_bars", "i8"),  # no intent before that many bars
+)
+BOOK = _record(
+    ("market", "i8"),
+    ("variant", "i8"),
+    ("seen", VIEW),  # positions and orders live here; what the strategy may see
+    ("rules", RULES),
+    ("n_queue", "i8"),
+    ("queue", INTENT, (N_INTENTS,)),  # vetted, to be executed at the next open
+    ("last_close_ns", "i8"),
+    ("bid", "f8"),
+    ("ask", "f8"),
+    ("unrealized", "f8"),  # account currency, at the close
+    ("worst_unrealized", "f8"),  # at the bar's adverse extreme
+    ("margin_used", "f8"),
+    ("realized", "f8"),  # net of closed parts since the start
+    ("day_start_value", "f8"),  # realized + unrealized at the start of the FX day
+    ("is_locked", "b1"),  # market daily loss; until the next FX day
+    ("flatten_reason", "i8"),  # ExitReason; everything is closed at the next open
+    ("cursor", CURSOR),
+    ("basket_filled_bar", "i8"),  # last bar on which a basket entry filled
+    ("basket_filled", "i8"),
+    ("n_bars_atr", "i8"),
+    ("atr", "f8"),
+    ("highs", "f8", (N_RECENT,)),
+    ("lows", "f8", (N_RECENT,)),
+    ("day_close", "f8"),
+    ("n_returns", "i8"),
+    ("returns", "f8", (N_RETURNS,)),  # ring of daily log returns
+    ("n_fills", "i8"),
+)
+
+TRADE = _record(
+    ("market", "i8"),
+    ("variant", "i8"),
+    ("id", "i8"),
+    ("side", "i8"),
+    ("units", "f8"),
+    ("entry_ns", "i8"),
+    ("exit_ns", "i8"),
+    ("entry_price", "f8"),
+    ("exit_price", "f8"),  # unit-weighted over partial exits
+    ("stop_at_entry", "f8"),
+    ("gross", "f8"),  # account currency, before commission and swap
+    ("commission", "f8"),
+    ("swap", "f8"),
+    ("slippage", "f8"),  # already inside gross
+    ("spread_cost", "f8"),  # already inside gross
+    ("net", "f8"),
+    ("r_multiple", "f8"),
+    ("mae_r", "f8"),
+    ("mfe_r", "f8"),
+    ("bars_held", "i8"),
+    ("exit_reason", "i8"),
+    ("basket", "i8"),
+    ("tag", "i8"),
+    ("cause", "i8", (N_CAUSES,)),
+)
+EQUITY = _record(
+    ("ts_ns", "i8"),
+    ("equity", "f8"),
+    ("balance", "f8"),
+    ("worst_equity", "f8"),
+    ("margin_used", "f8"),
+    ("n_positions", "i8"),
+    ("trading_state", "i8"),
+)
+REJECT = _record(
+    ("ts_ns", "i8"),
+    ("market", "i8"),
+    ("variant", "i8"),
+    ("code", "i8"),
+    ("side", "i8"),
+    ("tag", "i8"),
+    ("value", "f8"),
+    ("limit", "f8"),
+)

@@ -1,0 +1,1 @@
+"""Bars and calendars: catalog, importers, sessions, news, instruments, synthetic markets."""

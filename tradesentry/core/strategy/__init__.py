@@ -1,0 +1,1 @@
+"""What every strategy app is made of: configuration, registry, indicators, checks."""

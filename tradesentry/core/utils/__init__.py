@@ -1,0 +1,1 @@
+"""Plumbing without a trading word in it: kernels, configuration files, logs, notifications."""

@@ -1,0 +1,225 @@
+"""Compile kernels once, cache them for good, and hand out the memory they work on.
+
+Numba's own cache notices a change in the file of a function, not in the files of the functions it calls, and would go
+on running the old code. `@kernel` therefore keeps the cache in a folder named by a digest of every kernel source; any
+edit of one of them starts a new folder. Kernels see records (NumPy structured dtypes) that callers allocate here.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numba import types
+from numba.core import config as numba_config
+from numba.core.types.function_type import WrapperAddressProtocol
+from numba.extending import intrinsic
+
+from tradesentry.core.domain.errors import StateMismatch
+
+PACKAGE = Path(__file__).resolve().parents[2]
+KERNEL_MARK = b"core.utils.kernel"
+"""A file that holds this text holds kernels."""
+
+IS_COMPILED = not bool(numba_config.DISABLE_JIT)
+"""False under NUMBA_DISABLE_JIT=1, where kernels are plain Python functions for a debugger."""
+
+OPAQUE = np.dtype([("head", "i8")], align=True)
+"""A record whose real layout only the called function knows: parameters and state in the engine loops."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_plain_records: dict[int, np.record] = {}
+
+
+def cache_root() -> Path:
+    """Return the writable folder of compiled kernels: TRADESENTRY_CACHE_DIR, the user cache, or a temporary folder."""
+    chosen = os.environ.get("TRADESENTRY_CACHE_DIR")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tradesentry"
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        base = Path(tempfile.gettempdir()) / f"tradesentry-{os.getuid()}"
+        base.mkdir(parents=True, exist_ok=True)
+    return base / "kernels"
+
+
+@cache
+def source_digest(folder: Path = PACKAGE) -> str:
+    """Return the digest of the kernel sources under `folder`, with the versions that shape machine code.
+
+    Args:
+        folder: Root of a Python package. In ours, kernels and the constants of `core/domain` count; in a package
+            of somebody else's strategies every Python file counts.
+    """
+    digest = hashlib.blake2b(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode(), digest_size=12)
+    for path in sorted(folder.rglob("*.py")):
+        text = path.read_bytes()
+        if folder != PACKAGE or KERNEL_MARK in text or path.parent.name == "domain":
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(text)
+    return digest.hexdigest()
+
+
+def _cache_folder(function: Callable[..., Any]) -> Path:
+    digest = source_digest()
+    top = (function.__module__ or "").split(".")[0]
+    owner = sys.modules.get(top)
+    home = getattr(owner, "__path__", None)
+    if top != "tradesentry" and home:
+        digest += source_digest(Path(next(iter(home))).resolve())
+    return cache_root() / digest
+
+
+def kernel(function: F) -> F:
+    """Compile `function` to machine code that releases the GIL, cached under a digest of all kernel sources.
+
+    Args:
+        function: Pure function over records, arrays and scalars. It returns counts and codes; it does not raise.
+    """
+    numba_config.CACHE_DIR = str(_cache_folder(function))
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def compiled_kernel(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Like `kernel`, compiled at import for one explicit signature: for the few loops that Python calls.
+
+    Args:
+        signature: A Numba signature built from `record_type`, `array_type` and `numba.types`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        numba_config.CACHE_DIR = str(_cache_folder(function))
+        result: Callable[..., Any] = numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function)
+        return result
+
+    return decorate
+
+
+def record_type(dtype: np.dtype[Any]) -> Any:
+    """Return the Numba type of one record of `dtype`."""
+    return numba.from_dtype(dtype)
+
+
+def array_type(dtype: np.dtype[Any]) -> Any:
+    """Return the Numba type of a contiguous one-dimensional array of `dtype`."""
+    return types.Array(numba.from_dtype(dtype), 1, "C")
+
+
+def new_records(n: int, dtype: np.dtype[Any]) -> np.recarray[Any, Any]:
+    """Return `n` zeroed records whose fields read as attributes, for kernels and debuggers alike."""
+    return np.zeros(n, dtype).view(np.recarray)
+
+
+def layout_digest(dtype: np.dtype[Any]) -> str:
+    """Return a digest of names, formats and offsets of `dtype`; saved bytes carry it."""
+    return hashlib.blake2b(repr(layout(dtype)).encode(), digest_size=8).hexdigest()
+
+
+def layout(dtype: np.dtype[Any], prefix: str = "") -> list[tuple[str, str, int]]:
+    """Return (field path, format, offset) of every leaf field of `dtype`."""
+    if dtype.names is None or dtype.fields is None:
+        return [(prefix or "value", dtype.str, 0)]
+    rows = [("", "size", dtype.itemsize)]
+    for name in dtype.names:
+        field, offset = dtype.fields[name][:2]
+        base, shape = field.subdtype or (field, ())
+        label = f"{prefix}{name}{list(shape) if shape else ''}"
+        if base.names is None:
+            rows.append((label, base.str, offset))
+        else:
+            rows += [(path or f"{label}.", fmt, offset + at) for path, fmt, at in layout(base, f"{label}.")]
+    return rows
+
+
+def save_records(records: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Return a snapshot of `records`: bytes with the layout they were written in.
+
+    Args:
+        records: Any array of one dtype; the whole memory is copied.
+    """
+    return {"data": records.tobytes(), "digest": layout_digest(records.dtype), "layout": layout(records.dtype)}
+
+
+def load_records(snapshot: dict[str, Any], dtype: np.dtype[Any]) -> np.recarray[Any, Any]:
+    """Return the records of a snapshot, or refuse bytes of another layout.
+
+    Raises:
+        StateMismatch: The layout differs; the message names the first field that changed.
+    """
+    if snapshot["digest"] != layout_digest(dtype):
+        saved = [tuple(row) for row in snapshot["layout"]]
+        fresh = layout(dtype)
+        changed = next((a for a, b in zip(saved, fresh, strict=False) if a != b), None) or (saved + fresh)[-1]
+        raise StateMismatch(
+            f"Saved state cannot be restored: field {changed[0] or 'record size'!r} was {changed[1]} at {changed[2]} "
+            "and is different in this version. Start the run anew, or restore it with the version that wrote it."
+        )
+    return np.frombuffer(snapshot["data"], dtype).copy().view(np.recarray)
+
+
+def address_of(records: np.ndarray[Any, Any], index: int = 0) -> int:
+    """Return the address of one record, as the engine loops take parameters and state of any layout.
+
+    The caller keeps `records` alive as long as the address is in use.
+    """
+    address = int(records.ctypes.data) + index * records.dtype.itemsize
+    if not IS_COMPILED:
+        _plain_records[address] = records.view(np.recarray)[index]
+    return address
+
+
+@intrinsic
+def _opaque_at(typing_context: Any, address: Any) -> Any:
+    record = numba.from_dtype(OPAQUE)
+
+    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(record))
+
+    return record(types.int64), codegen
+
+
+def _plain_record_at(address: int) -> np.record:
+    return _plain_records[address]
+
+
+opaque_at: Any = _opaque_at if IS_COMPILED else _plain_record_at
+"""Return the record at an address, to be passed on to a function that knows its layout."""
+
+
+class FunctionPointer(WrapperAddressProtocol):  # type: ignore[misc]
+    """One compiled kernel as a first-class function of a general signature.
+
+    The engine loops are compiled once for all strategies: they call `step` through this pointer and pass parameters
+    and state as `OPAQUE` records. Records are passed by address, so the exact and the general signature share one ABI.
+
+    Args:
+        function: A `@kernel`.
+        exact: The signature it is compiled for, with its real records.
+        general: The signature under which callers know it.
+    """
+
+    def __init__(self, function: Any, *, exact: Any, general: Any) -> None:
+        function.compile(exact)
+        compiled = function.overloads[exact.args]
+        self._library = compiled.library
+        self._address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+        self._signature = general
+
+    def __wrapper_address__(self) -> int:
+        return int(self._address)
+
+    def signature(self) -> Any:
+        return self._signature
+
+
+def function_pointer(function: Any, *, exact: Any, general: Any) -> Any:
+    """Return `function` as a first-class function for compiled loops; itself under NUMBA_DISABLE_JIT=1."""
+    return FunctionPointer(function, exact=exact, general=general) if IS_COMPILED else function
