@@ -1,0 +1,1 @@
+"""Experiments: runs, sweeps, walk-forwards, their evaluation and their reports."""
