@@ -4,7 +4,7 @@ Kernels know no time zones: `core.market.calendar` turned zones, holidays and ne
 module only compares integers. It is separate from the calendar because it is compiled and runs on every bar.
 
 `advance` is called once per closed bar, in time order. While the bar stays in the same FX day, sessions and blackout it
-costs one comparison each; the search for the next row is a kernel of its own, so the common case stays small enough to
+costs one comparison each and never reads the calendar's tables; the search for the next row is a kernel of its own, so the common case stays small enough to
 be inlined. `seek` finds the rows by binary search: at the start, after a restart, and whenever a calendar is rebuilt,
 because row numbers belong to one calendar. A zeroed cursor and clock are a valid start as well.
 
@@ -16,6 +16,7 @@ because a strategy acts at closes.
 from typing import Any, Final
 
 from tradesentry.core.domain.orders import Status
+from tradesentry.core.domain.records import N_SESSIONS
 from tradesentry.core.utils.kernel import kernel
 
 FAR_FUTURE: Final = 1 << 62
@@ -127,7 +128,7 @@ def seek(calendar: Any, cursor: Any, clock: Any, open_ns: int) -> int:
         Status.OK, or Status.NO_CALENDAR when the FX-day table does not cover `open_ns`.
     """
     cursor.fx_day_row = first_ending_after(calendar.fx_days, calendar.n_days, open_ns)
-    for slot in range(calendar.n_sessions):
+    for slot in range(N_SESSIONS):
         row = first_ending_after(calendar.session_bounds[slot], calendar.n_bounds[slot], open_ns)
         cursor.session_rows[slot] = row
         _write_session(calendar, clock, slot, row)
@@ -137,6 +138,18 @@ def seek(calendar: Any, cursor: Any, clock: Any, open_ns: int) -> int:
     if calendar.n_days == 0 or open_ns < calendar.fx_days[0].start_ns:
         return _NO_CALENDAR
     return _write_fx_day(calendar, clock, cursor.fx_day_row)
+
+
+@kernel
+def _move(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int) -> int:
+    for slot in range(N_SESSIONS):
+        if open_ns >= clock.sessions[slot].end_ns:
+            _next_session(calendar, cursor, clock, slot, open_ns)
+    if close_ns >= clock.blackout_end_ns:
+        _next_blackout(calendar, cursor, clock, close_ns)
+    if open_ns >= clock.fx_day_end_ns:
+        return _next_fx_day(calendar, cursor, clock, open_ns)
+    return _OK
 
 
 @kernel
@@ -153,13 +166,11 @@ def advance(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int)
     Returns:
         Status.OK, or Status.NO_CALENDAR when the FX-day table does not cover `open_ns`.
     """
-    status = _OK
-    if open_ns >= clock.fx_day_end_ns:
-        status = _next_fx_day(calendar, cursor, clock, open_ns)
-    for slot in range(calendar.n_sessions):
-        if open_ns >= clock.sessions[slot].end_ns:
-            _next_session(calendar, cursor, clock, slot, open_ns)
-    if close_ns >= clock.blackout_end_ns:
-        _next_blackout(calendar, cursor, clock, close_ns)
     clock.is_news_known = (calendar.news_from_ns <= close_ns) & (close_ns < calendar.news_to_ns)
-    return status
+    # All slots, with unused ones in the far future: a constant count is unrolled and lets callers inline this kernel.
+    is_due = (open_ns >= clock.fx_day_end_ns) | (close_ns >= clock.blackout_end_ns)
+    for slot in range(N_SESSIONS):
+        is_due |= open_ns >= clock.sessions[slot].end_ns
+    if is_due:
+        return _move(calendar, cursor, clock, open_ns, close_ns)
+    return _OK
