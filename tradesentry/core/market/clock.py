@@ -127,6 +127,7 @@ def seek(calendar: Any, cursor: Any, clock: Any, open_ns: int) -> int:
     Returns:
         Status.OK, or Status.NO_CALENDAR when the FX-day table does not cover `open_ns`.
     """
+    clock.n_moves += 1
     cursor.fx_day_row = first_ending_after(calendar.fx_days, calendar.n_days, open_ns)
     for slot in range(N_SESSIONS):
         row = first_ending_after(calendar.session_bounds[slot], calendar.n_bounds[slot], open_ns)
@@ -142,6 +143,7 @@ def seek(calendar: Any, cursor: Any, clock: Any, open_ns: int) -> int:
 
 @kernel
 def _move(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int) -> int:
+    clock.n_moves += 1
     for slot in range(N_SESSIONS):
         if open_ns >= clock.sessions[slot].end_ns:
             _next_session(calendar, cursor, clock, slot, open_ns)
