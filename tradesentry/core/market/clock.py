@@ -4,9 +4,10 @@ Kernels know no time zones: `core.market.calendar` turned zones, holidays and ne
 module only compares integers. It is separate from the calendar because it is compiled and runs on every bar.
 
 `advance` is called once per closed bar, in time order. While the bar stays in the same FX day, sessions and blackout it
-costs one comparison each and never reads the calendar's tables; the search for the next row is a kernel of its own, so the common case stays small enough to
-be inlined. `seek` finds the rows by binary search: at the start, after a restart, and whenever a calendar is rebuilt,
-because row numbers belong to one calendar. A zeroed cursor and clock are a valid start as well.
+costs one comparison each and never reads the calendar's tables; the search for the next row is a kernel of its own, so
+the common case stays small enough to be inlined. `seek` finds the rows by binary search: at the start, after a restart,
+and whenever a calendar is rebuilt, because row numbers belong to one calendar. A zeroed cursor and clock are a valid
+start as well.
 
 Which row holds a bar: the FX day, and the session of each slot, is the first that ends after the bar's open, so a bar
 in the weekend gap belongs to the FX day that comes next. The blackout is the first that ends after the bar's close,
@@ -30,7 +31,7 @@ _NO_CALENDAR: Final = int(Status.NO_CALENDAR)
 
 @kernel
 def first_ending_after(rows: Any, n_rows: int, ts_ns: int) -> int:
-    """Return the number of the first of `n_rows` sorted, disjoint intervals that ends after `ts_ns`; `n_rows` if none."""
+    """Return the row of the first of `n_rows` sorted, disjoint intervals that ends after `ts_ns`; `n_rows` if none."""
     low = 0
     high = n_rows
     while low < high:
@@ -144,6 +145,7 @@ def seek(calendar: Any, cursor: Any, clock: Any, open_ns: int) -> int:
 @kernel
 def _move(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int) -> int:
     clock.n_moves += 1
+    clock.is_news_known = (calendar.news_from_ns <= close_ns) & (close_ns < calendar.news_to_ns)
     for slot in range(N_SESSIONS):
         if open_ns >= clock.sessions[slot].end_ns:
             _next_session(calendar, cursor, clock, slot, open_ns)
@@ -168,9 +170,10 @@ def advance(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int)
     Returns:
         Status.OK, or Status.NO_CALENDAR when the FX-day table does not cover `open_ns`.
     """
-    clock.is_news_known = (calendar.news_from_ns <= close_ns) & (close_ns < calendar.news_to_ns)
-    # All slots, with unused ones in the far future: a constant count is unrolled and lets callers inline this kernel.
+    is_news_known = (calendar.news_from_ns <= close_ns) & (close_ns < calendar.news_to_ns)
     is_due = (open_ns >= clock.fx_day_end_ns) | (close_ns >= clock.blackout_end_ns)
+    is_due |= is_news_known != clock.is_news_known
+    # All slots, with unused ones in the far future: a constant count is unrolled and lets callers inline this kernel.
     for slot in range(N_SESSIONS):
         is_due |= open_ns >= clock.sessions[slot].end_ns
     if is_due:

@@ -8,9 +8,9 @@ The FX day runs from 17:00 to 17:00 New York and carries the name of the date it
 Friday. Time in the weekend gap belongs to the FX day that comes next.
 """
 
+import datetime as dt
 import re
 from dataclasses import dataclass
-from datetime import date as Date
 from types import MappingProxyType
 from typing import Final
 
@@ -127,7 +127,7 @@ def _seconds(text: str) -> int:
     return int(text[:2]) * 3600 + int(text[3:]) * 60
 
 
-def day_number(date: Date | str) -> int:
+def day_number(date: dt.date | str) -> int:
     """Return `date` (a date or "YYYY-MM-DD") as days since 1970-01-01."""
     return int(np.datetime64(date, "D").astype(np.int64))
 
@@ -156,11 +156,11 @@ def session_bounds_ns(days: IntArray, session: str | SessionWindow) -> tuple[Int
     return start * SECOND_NS, end * SECOND_NS
 
 
-def session_bounds(date: Date | str, session: str | SessionWindow) -> tuple[int, int]:
+def session_bounds(date: dt.date | str, session: str | SessionWindow) -> tuple[int, int]:
     """Return start and end of a session on one local date.
 
     Args:
-        date: The local date, a `datetime.date` or "YYYY-MM-DD".
+        date: The local date, a `dt.date` or "YYYY-MM-DD".
         session: A name of `SESSIONS`, a window string such as "00:00-07:00 Europe/London", or a window.
 
     Returns:
