@@ -45,6 +45,11 @@ OWN_FILES = (
     "data.json",
     "report.html",
 )
+STORED = (
+    *("app", "symbols", "timeframe", "source", "is_synthetic", "account_currency", "capital", "period"),
+    *("origins", "costs", "cost_runs", "warnings", "intrabar", "timing", "status"),
+)
+"""Fields of a result that `summary.json` keeps as they are."""
 FOREIGN_FILES = ("log.jsonl",)
 """Files of a run that other parts write."""
 
@@ -75,7 +80,9 @@ def read_result(folder: Path) -> BacktestResult:
             raise DataError(
                 f"{folder} was written in format {head.get('format')!r}, this version reads {FORMAT}. Run it again."
             )
-        tables = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("trades", "equity", "rejects")}
+        tables: dict[str, Any] = {
+            name: pl.read_parquet(folder / f"{name}.parquet") for name in ("trades", "equity", "rejects")
+        }
         events = folder / "events.parquet"
         result = BacktestResult(
             **_identity(head["run"]),
@@ -159,6 +166,8 @@ def _config_lines(
 def _scalar(value: Any) -> str:
     import yaml
 
+    if isinstance(value, str) and any(not character.isprintable() for character in value):
+        return json.dumps(value)
     text = yaml.safe_dump(clean(value), default_flow_style=True, width=math.inf, allow_unicode=True)
     return text.strip().removesuffix("...").strip()
 
@@ -171,11 +180,9 @@ def _summary_document(result: BacktestResult) -> dict[str, Any]:
     from tradesentry.backtest.evaluation import METRICS, evaluate
 
     evaluation = evaluate(result)
-    stored = ("app", "symbols", "timeframe", "source", "is_synthetic", "account_currency", "capital", "period")
-    stored += ("origins", "costs", "cost_runs", "warnings", "intrabar", "timing", "status")
     return {
         "format": FORMAT,
-        "run": {name: getattr(result, name) for name in stored},
+        "run": {name: getattr(result, name) for name in STORED},
         "metrics": evaluation.values,
         "undefined": evaluation.reasons,
         "units": {metric.key: metric.unit for metric in METRICS},

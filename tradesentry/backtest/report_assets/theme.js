@@ -1,0 +1,6 @@
+"use strict";
+(function () {
+  var saved = null;
+  try { saved = localStorage.getItem("tradesentry-theme"); } catch (error) { saved = null; }
+  if (saved === "light" || saved === "dark") document.documentElement.dataset.theme = saved;
+})();
