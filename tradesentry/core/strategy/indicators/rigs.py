@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
-from tradesentry.core.strategy.indicators import averages, bands, volatility
+from tradesentry.core.strategy.indicators import averages, bands, opening_range, regime, resample, sessions, volatility
+from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.utils.kernel import kernel
 
 N_VALUES = 8
@@ -38,6 +39,21 @@ def never(_params: Any) -> bool:
 def wants_weekends(params: Any) -> bool:
     """A calendar is needed to tell weekends from other gaps."""
     return bool(params.weekend_tr != "off")
+
+
+def wants_days(params: Any) -> bool:
+    """A calendar is needed unless buckets are plain minutes."""
+    return bool(params.period != "minutes")
+
+
+def wants_sessions(_params: Any) -> bool:
+    """Sessions always need a calendar or explicit windows."""
+    return True
+
+
+def wants_higher_days(params: Any) -> bool:
+    """The higher timeframe, or its ADX, needs a calendar."""
+    return wants_days(params.resample) or wants_weekends(params.adx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,78 @@ def _bands(params: Any, state: Any, hygiene: Any, _clock: Any, events: Any, row:
     return status
 
 
+@kernel
+def _resample(params: Any, state: Any, hygiene: Any, clock: Any, events: Any, _row: Any) -> int:
+    return resample.update(params, state, hygiene.bar, clock, events)
+
+
+@kernel
+def _sessions(params: Any, state: Any, hygiene: Any, clock: Any, events: Any, _row: Any) -> int:
+    if hygiene.is_reset:
+        sessions.clear(state)
+    return sessions.update(params, state, hygiene.bar, clock, events)
+
+
+OPENING_RANGE_STATE = np.dtype(
+    [
+        ("day", resample.STATE),
+        ("day_atr", volatility.STATE),
+        ("atr", volatility.STATE),
+        ("opening_range", opening_range.STATE),
+        ("unseen", ev.EVENTS),  # buckets of FX days, which are not what was asked for
+    ],
+    align=True,
+)
+
+
+@kernel
+def _opening_range(params: Any, state: Any, hygiene: Any, clock: Any, events: Any, _row: Any) -> int:
+    bar = hygiene.bar
+    if hygiene.is_reset:
+        opening_range.clear(state.opening_range)
+    ev.begin(state.unseen, events.bar_index, events.close_ns)
+    if clock.fx_day_end_ns > 0:
+        status = resample.update(params.day, state.day, bar, clock, state.unseen)
+        if status != 0:
+            return status
+        for k in range(state.day.n_new):
+            volatility.update(params.day_atr, state.day_atr, state.day.new[k], state.day.new_is_weekend[k] != 0)
+    volatility.update(params.atr, state.atr, bar, hygiene.is_weekend)
+    day_atr = state.day_atr.value if volatility.is_ready(params.day_atr, state.day_atr) else np.nan
+    return opening_range.update(
+        params,
+        state.opening_range,
+        bar,
+        clock,
+        state.atr.before,
+        day_atr,
+        opening_range.BOTH,
+        opening_range.BOTH,
+        events,
+    )
+
+
+REGIME_STATE = np.dtype([("higher", resample.STATE), ("regime", regime.STATE), ("unseen", ev.EVENTS)], align=True)
+
+
+@kernel
+def _regime(params: Any, state: Any, hygiene: Any, clock: Any, events: Any, row: Any) -> int:
+    bar = hygiene.bar
+    ev.begin(state.unseen, events.bar_index, events.close_ns)
+    status = resample.update(params.resample, state.higher, bar, clock, state.unseen)
+    if status != 0:
+        return status
+    for k in range(state.higher.n_new):
+        regime.update_higher(params, state.regime, state.higher.new[k], state.higher.new_is_weekend[k] != 0)
+    status = regime.update(params, state.regime, bar, 0, events)
+    row.is_set = regime.is_ready(params, state.regime)
+    row.values[0] = state.regime.trend
+    row.values[1] = state.regime.efficiency_ratio
+    row.values[2] = state.regime.adx.value
+    row.values[3] = 1.0 if state.regime.is_range else 0.0
+    return status
+
+
 RIGS: dict[str, Rig] = {
     "atr": Rig(volatility.AtrParams, lambda _: volatility.STATE, _atr, {"atr": float}, wants_weekends),
     "adx": Rig(volatility.AdxParams, lambda _: volatility.ADX_STATE, _adx, {"adx": float}, wants_weekends),
@@ -111,5 +199,20 @@ RIGS: dict[str, Rig] = {
         lambda _: bands.STATE,
         _bands,
         {"lower": float, "middle": float, "upper": float, "width": float, "percent_b": float, "is_squeeze": bool},
+    ),
+    "resample": Rig(resample.ResampleParams, lambda _: resample.STATE, _resample, needs_calendar=wants_days),
+    "sessions": Rig(sessions.SessionsParams, lambda _: sessions.STATE, _sessions, needs_calendar=wants_sessions),
+    "opening_range": Rig(
+        opening_range.OpeningRangeParams,
+        lambda _: OPENING_RANGE_STATE,
+        _opening_range,
+        needs_calendar=wants_sessions,
+    ),
+    "regime": Rig(
+        regime.RegimeParams,
+        lambda _: REGIME_STATE,
+        _regime,
+        {"trend": int, "efficiency_ratio": float, "adx": float, "is_range": bool},
+        wants_higher_days,
     ),
 }
