@@ -111,6 +111,12 @@ def _drive(
 
 
 @cache
+def _no_calendar() -> Any:
+    """Return an empty calendar, which loops without a clock are given and do not read."""
+    return new_records(1, CALENDAR)
+
+
+@cache
 def _compiled(name: str, capacity: int) -> Any:
     """Return the step of a component as a first-class function."""
     rig = RIGS[name]
@@ -200,12 +206,13 @@ class Stream:
         feed = self._feed[0]
         feed.has_clock = calendar is not None or bool(windows)
         feed.needs_days = calendar is not None
-        calendars = new_records(1, CALENDAR)
-        if calendar is not None:
-            calendars[:] = np.asarray(calendar, CALENDAR).reshape(-1)[:1]
+        if calendar is None and not windows:
+            return _no_calendar()
+        given = new_records(1, CALENDAR) if calendar is None else np.atleast_1d(calendar).view(np.recarray)
         if windows:
-            tables.put_windows(calendars[0], windows)
-        return calendars
+            given = given.copy()
+            tables.put_windows(given[0], windows)
+        return given
 
     def feed(self, bars: np.recarray[Any, Any]) -> None:
         """Take closed bars in time order; what they cause is added to the output.
