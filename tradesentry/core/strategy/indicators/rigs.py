@@ -7,6 +7,7 @@ component never calls another that it only reads.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,12 @@ class Rig:
     @property
     def params_dtype(self) -> np.dtype[Any]:
         """Layout of the parameter record."""
-        return params_dtype(self.params)
+        return _layout_of(self.params)
+
+
+@cache
+def _layout_of(model: type[ParamsModel]) -> np.dtype[Any]:
+    return params_dtype(model)
 
 
 @kernel

@@ -102,11 +102,15 @@ def _instant_ns(instant: int | datetime) -> int:
 def events_frame(records: np.ndarray[Any, Any]) -> pl.DataFrame:
     """Return EVENT records as a frame with names for codes, one row per event in the order of work."""
     columns: dict[str, Any] = {name: np.ascontiguousarray(records[name]) for name in EVENT_COLUMNS}
-    frame = pl.DataFrame(columns)
-    return frame.with_columns(
-        pl.col("component").replace_strict(COMPONENTS, return_dtype=COMPONENT_TYPE),
-        pl.col("event").replace_strict(CODES, return_dtype=EVENT_TYPE),
-    )
+    columns["component"] = _named(columns["component"], COMPONENTS, COMPONENT_TYPE)
+    columns["event"] = _named(columns["event"], CODES, EVENT_TYPE)
+    return pl.DataFrame(columns)
+
+
+def _named(codes: np.ndarray[Any, Any], names: Mapping[int, str], kind: pl.Enum) -> pl.Series:
+    """Return codes as an enumeration, whose n-th name is that of the n-th code."""
+    positions = np.searchsorted(np.fromiter(names, np.int64), codes)
+    return pl.Series(positions.astype(np.uint8)).cat.to(kind)
 
 
 def series_frame(records: np.ndarray[Any, Any], columns: Mapping[str, type]) -> pl.DataFrame:
