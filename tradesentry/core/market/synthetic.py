@@ -169,6 +169,7 @@ def synthetic_bars(
         raise ConfigError(f"The synthetic market has no {name} bars. Use M1 or longer, or `with_path`.")
     if (n_bars is None) == (end is None):
         raise ConfigError("Give the length of the synthetic series once: either `n_bars` or `end`.")
+    _check("n_bars", 1 if n_bars is None else n_bars, 1, 10**9)
     start_ns, until_ns = to_ns(start) or 0, to_ns(end)
     items = list(dict.fromkeys(s if isinstance(s, Instrument) else instrument(s) for s in symbols))
     bars: dict[str, BarSeries] = {}

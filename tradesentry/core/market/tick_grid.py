@@ -57,7 +57,7 @@ def infer_tick(prices: NDArray[np.float64]) -> float:
         DataError: No such tick: the prices are averages or adjusted.
     """
     for tick in (*_DECIMALS, *_DYADICS):
-        if is_on_grid(prices, tick):
+        if np.all(np.abs(from_ticks(to_ticks(prices, tick), tick) - prices) <= 4 * np.spacing(np.abs(prices))):
             return tick
     raise DataError(
         "The prices lie on no tick grid, neither decimal nor binary: they are averages or were adjusted. Round them to "
