@@ -119,7 +119,7 @@ def equity_lows(result: "BacktestResult") -> FloatArray | None:
 
 
 def trade_columns(result: "BacktestResult") -> dict[str, npt.NDArray[Any]]:
-    """Return the trades as arrays, in order of exit then entry."""
+    """Return the trades as arrays, in order of exit then entry; the adverse excursion is never positive."""
     frame: pl.DataFrame = result.trades
     columns = {
         name: frame[name].to_numpy() for name in frame.columns if name not in ("cause", "entry_time", "exit_time")
@@ -128,6 +128,7 @@ def trade_columns(result: "BacktestResult") -> dict[str, npt.NDArray[Any]]:
         columns[name] = columns[name].astype(np.float64) if name in columns else np.zeros(frame.height)
     for name in ("variant", "basket"):
         columns.setdefault(name, np.zeros(frame.height, np.int64))
+    columns["mae_r"] = -np.abs(columns["mae_r"])
     order = np.lexsort((columns["entry_ns"], columns["exit_ns"]))
     return {name: column[order] for name, column in columns.items()}
 

@@ -14,16 +14,11 @@ def figure_cards(document: Document) -> str:
     value, why = _values(document)
     currency = document["verdict"]["account_currency"]
 
-    def span(low: str, high: str) -> str:
-        if value[low] is None:
-            return f"interval unknown: {why[low]}"
-        return f"95 %: {text.number(value[low], 2, is_signed=True)} to {text.number(value[high], 2, is_signed=True)}"
-
     error = f"± {text.number(1.96 * value['sharpe_error'], 2)} (95 %)" if value["sharpe_error"] is not None else ""
     cards = (
         ("total_return", "Return", text.money(value["net_profit"], currency, is_signed=True)),
-        ("max_drawdown", "Max. drawdown", f"{text.figure(value['drawdown_days'], 'days', currency)} under water"),
-        ("mean_r", "Mean R per trade", span("mean_r_low", "mean_r_high")),
+        ("max_drawdown", "Max. drawdown", _drawdown_note(value)),
+        ("mean_r", "Mean R per trade", _interval_note(document["verdict"]["mean_r_interval"])),
         ("n_trades", "Trades", f"in the market {text.percent(value['exposure'])} of the time"),
         ("profit_factor", "Profit factor", f"payoff {text.number(value['payoff'], 2)}"),
         ("win_rate", "Win rate", f"breaks even at {text.percent(value['zero_edge_win_rate'])}"),
@@ -34,7 +29,8 @@ def figure_cards(document: Document) -> str:
     shown = []
     for key, label, note in cards:
         number = escape(text.figure(value[key], units[key], currency, key=key))
-        tone = _tone(key, value[key])
+        is_clear = key == "total_return" or (key == "mean_r" and document["verdict"]["tone"] in ("good", "bad"))
+        tone = _sign(value[key]) if is_clear else ""
         shown.append(f'<div class="card"><dt>{escape(label)}</dt><dd class="{tone}">{number}</dd>')
         shown.append(f'<dd class="note">{escape(note if value[key] is not None else why[key])}</dd></div>')
     return f'<dl class="cards">{"".join(shown)}</dl>'
@@ -88,6 +84,8 @@ _EMPTY = {
 def _equity_summary(document: Document, _columns: Mapping[str, Sequence[Any]]) -> str:
     value, _ = _values(document)
     currency = document["verdict"]["account_currency"]
+    if not value["max_drawdown"]:
+        return f"From {text.money(document['verdict']['capital'], currency)}, never below a value it had before."
     healed = "not recovered by the end" if value["recovery_days"] is None else "recovered"
     start, end = (text.money(amount, currency) for amount in (document["verdict"]["capital"], value["final_equity"]))
     return (
@@ -173,6 +171,19 @@ def _values(document: Document) -> tuple[dict[str, Any], dict[str, str]]:
     return values, dict(zip(figures["key"], figures["undefined"], strict=True))
 
 
+def _drawdown_note(value: Mapping[str, Any]) -> str:
+    if not value["max_drawdown"]:
+        return "never below a value it had before"
+    return f"{text.figure(value['drawdown_days'], 'days', '')} under water"
+
+
+def _interval_note(interval: Sequence[float] | None) -> str:
+    if interval is None:
+        return "interval unknown: fewer than two trades"
+    low, high = (text.number(bound, 2, is_signed=True) for bound in interval)
+    return f"95 %: {low} to {high}"
+
+
 def _cost_note(value: Mapping[str, Any], why: Mapping[str, str]) -> str:
     if value["cost_share"] is None:
         return why["cost_share"]
@@ -189,9 +200,3 @@ def _month_cell(value: Any, largest: float) -> str:
 
 def _sign(value: float | None) -> str:
     return "" if not value else "gain" if value > 0 else "loss"
-
-
-def _tone(key: str, value: float | None) -> str:
-    if key in ("total_return", "mean_r"):
-        return _sign(value)
-    return ""

@@ -165,5 +165,5 @@ def figure(value: Any, unit: str, currency: str, *, key: str = "") -> str:
     if unit == "count":
         return number(value, 0)
     if unit in ("days", "hours"):
-        return f"{number(value, 1)} {unit}"
+        return f"{number(value, 0 if abs(value) >= 10 else 1)} {unit}"
     return number(value, 2)

@@ -36,6 +36,7 @@ def verdict(result: "BacktestResult", evaluation: Evaluation) -> dict[str, Any]:
     return {
         "headline": headline,
         "tone": tone,
+        "mean_r_interval": mean_r_bounds(evaluation.values),
         "details": _details(result, evaluation.values),
         "badges": ["BACKTEST", *(["SYNTHETIC"] if result.is_synthetic else [])],
         "app": result.app,
@@ -103,7 +104,8 @@ def _headline(result: "BacktestResult", values: dict[str, Any]) -> tuple[str, st
     if bounds is None:
         return _headline_without_r(result, values)
     interval = f"{text.number(bounds[0], 2, is_signed=True)} to {text.number(bounds[1], 2, is_signed=True)}"
-    mean = f"mean R {text.number(values['mean_r'], 2, is_signed=True)} (95 % CI {interval}) over {n_trades:,} trades"
+    interval = f"95\N{NO-BREAK SPACE}% CI {interval}"
+    mean = f"mean R {text.number(values['mean_r'], 2, is_signed=True)} ({interval}) over {n_trades:,} trades"
     if n_trades < MIN_TRADES:
         return f"Too few trades to judge: {mean}.", "neutral"
     if bounds[0] > 0:
@@ -139,7 +141,8 @@ def _details(result: "BacktestResult", values: dict[str, Any]) -> list[str]:
         lines.append(_cost_sentence(values, currency))
     elif counts := reject_counts(result):
         code, count = next(iter(counts.items()))
-        lines.append(f"{count:,} intents were refused or ended unfilled, most often because {text.plain_reject(code)}.")
+        total = sum(counts.values())
+        lines.append(f"{total:,} intents were refused or ended unfilled; {count:,} of them: {text.plain_reject(code)}.")
     if (doubled := result.cost_runs.get("2x")) and doubled.get("mean_r") is not None:
         lines.append(f"At twice the costs the mean R is {text.number(doubled['mean_r'], 2, is_signed=True)}.")
     if values["n_trades"] >= MIN_TRADES:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tradesentry.backtest.fx_time import utc_offsets
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.core.domain.records import BAR
 
@@ -73,11 +74,12 @@ class Market:
 
 
 def fx_bars(symbol: str, n_weeks: int, *, seed: int = 1, minutes: int = 15) -> Market:
-    """Return a seeded random walk on the FX week, Sunday 22:00 to Friday 22:00 UTC."""
+    """Return a seeded random walk on the FX week, Sunday 17:00 to Friday 17:00 New York."""
     level, pip = LEVELS[symbol]
     per_week = 5 * 24 * 60 // minutes
-    week = np.arange(n_weeks, dtype=np.int64)[:, None] * 7 * 24 * HOUR - 2 * HOUR
-    opens = (START + week + np.arange(per_week, dtype=np.int64) * minutes * MINUTE).ravel()
+    mondays = START // (24 * HOUR) + 7 * np.arange(n_weeks, dtype=np.int64)
+    starts = mondays * 24 * HOUR - 7 * HOUR - utc_offsets("America/New_York", mondays)
+    opens = (starts[:, None] + np.arange(per_week, dtype=np.int64) * minutes * MINUTE).ravel()
     rng = np.random.default_rng(seed)
     daily = 1.0 + 0.7 * np.sin(np.arange(len(opens)) / (24 * 60 / minutes) * 2 * np.pi)
     walk = np.cumsum(rng.standard_t(5, len(opens)) * daily * 3.2 * pip) + level
@@ -220,7 +222,8 @@ def _random_trade(market: Market, row: int, n: int, rng: np.random.Generator, ed
         move, reason = float((ahead["close"][last] - entry) * side), "strategy"
     risk = 75.0 * float(rng.uniform(0.8, 1.2))
     rate = 1.0 if market.symbol.endswith("USD") else 1.0 / entry
-    units = max(1000.0, np.floor(risk / (stop * rate) / 1000) * 1000)
+    step = 1.0 if market.symbol == "XAUUSD" else 1000.0
+    units = max(step, np.floor(risk / (stop * rate) / step) * step)
     gross, commission = move * units * rate, 7e-5 * units
     net = gross - commission
     return trade_row(

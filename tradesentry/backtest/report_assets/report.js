@@ -3,9 +3,11 @@
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const charts = data.charts, currency = data.verdict.account_currency, root = document.documentElement;
   const config = {
-    responsive: true, displaylogo: false, scrollZoom: false, locale: "en",
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    responsive: true, displaylogo: false, scrollZoom: false, displayModeBar: window.innerWidth < 820 ? false : "hover",
+    plotlyServerURL: "", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   };
+  const PAPER = { whole: 658, half: 314, tall: 316, low: 226 }; // pixels inside a figure on A4, see @media print
+  let isPrinting = false;
   const isSmall = () => window.innerWidth < 820;
   const escapeHtml = (value) => String(value).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
   const signed = (value, digits) => value === null ? "—" : (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
@@ -105,12 +107,17 @@
         hovermode: "closest", showlegend: true, xaxis: { ...dates, rangeslider: { visible: false } }, yaxis: { tickformat: ",~g", side: "right" },
       })];
     },
-    exposure(t) {
-      const c = charts.exposure, names = Object.keys(c).filter((name) => name !== "time");
-      const colors = [t.accent, t.up, t.down, t.warning, t.zone, t.danger, t.text, t.muted], dashes = ["solid", "dot", "dash", "dashdot"];
+    exposure(t, target) {
+      const c = charts.exposure, names = Object.keys(c).filter((name) => name !== "time"), n = names.length, gap = 0.22 / n;
+      const largest = Math.max(...names.flatMap((name) => c[name].map((value) => Math.abs(value || 0)))) * 1.05 || 1;
+      target.style.height = `${60 + 84 * n}px`;
+      const axes = {};
+      names.forEach((name, i) => {
+        axes[`yaxis${i ? i + 1 : ""}`] = { domain: [1 - (i + 1) / n + (i < n - 1 ? gap : 0), 1 - i / n], title: { text: escapeHtml(name), font: { size: 12, color: t.text }, standoff: 6 }, range: [-largest, largest], nticks: 3, ticksuffix: "x", zeroline: true, zerolinecolor: t.muted };
+      });
       return [names.map((name, i) => ({
-        x: c.time, y: c[name], name: escapeHtml(name), mode: "lines", line: { shape: "hv", width: 1.4, color: colors[i % colors.length], dash: dashes[Math.floor(i / colors.length) % 4] }, hovertemplate: "%{y:+.2f}x",
-      })), layout(t, { showlegend: true, xaxis: dates, yaxis: { title: titled(t, "multiple of equity"), zeroline: true, zerolinecolor: t.muted } })];
+        x: c.time, y: c[name], yaxis: `y${i ? i + 1 : ""}`, name: escapeHtml(name), mode: "lines", fill: "tozeroy", line: { shape: "hv", width: 1, color: t.accent }, fillcolor: fade(t.accent, 0.25), hovertemplate: "%{y:+.2f}x",
+      })), layout(t, { xaxis: { ...dates, anchor: `y${n > 1 ? n : ""}` }, ...axes })];
     },
   };
 
@@ -123,14 +130,16 @@
     const text = (row) => `${c.side[row] > 0 ? "Long" : "Short"} ${escapeHtml(c.symbol[row])}${c.tag[row] ? ", " + escapeHtml(c.tag[row]) : ""}<br>${minute(c.entry[row])} at ${c.entry_price[row]}<br>${minute(c.exit[row])} at ${c.exit_price[row]}, ${escapeHtml(c.reason[row])}<br>${signed(c.r[row], 2)} R, ${signed(c.net[row], 2)} ${escapeHtml(currency)}`;
     const path = (keep, from, to, a, b) => { const x = [], y = []; all.filter(keep).forEach((row) => { x.push(c[from][row], c[to][row], null); y.push(c[a][row], c[b][row], null); }); return { x, y }; };
     const line = (keep, name, color) => ({ type: "scatter", mode: "lines", name, ...path(keep, "entry", "exit", "entry_price", "exit_price"), line: { color, width: 1.6 }, hoverinfo: "skip" });
-    const dots = (keep, name, symbol, x, y, color) => { const r = all.filter(keep); return { type: "scatter", mode: "markers", name, x: r.map((i) => c[x][i]), y: r.map((i) => c[y][i]), customdata: r.map(text),
-      marker: { symbol, size: 9, color, line: { width: 1, color: t.surface } }, hovertemplate: "%{customdata}<extra></extra>" }; };
+    const size = all.length > 60 ? 6 : 10;
+    const dots = (keep, name, symbol, x, y, color) => { const r = all.filter(keep); return { type: "scatter", mode: "markers", name, visible: name.startsWith("exit") && all.length > 60 ? "legendonly" : true, x: r.map((i) => c[x][i]), y: r.map((i) => c[y][i]), customdata: r.map(text),
+      marker: { symbol, size, color, line: { width: 1, color: t.surface } }, hovertemplate: "%{customdata}<extra></extra>" }; };
     return [
       { type: "scatter", mode: "lines", name: "stop at entry", ...path((row) => c.stop[row] !== null, "entry", "exit", "stop", "stop"), line: { color: t.danger, width: 1.2, dash: "dot" }, hoverinfo: "skip" },
       line(isWin, "won", t.gain), line((row) => !isWin(row), "lost", t.loss),
       dots((row) => c.side[row] > 0, "long entry", "triangle-up", "entry", "entry_price", t.text),
       dots((row) => c.side[row] < 0, "short entry", "triangle-down", "entry", "entry_price", t.text),
-      dots(() => true, "exit", "square", "exit", "exit_price", t.muted),
+      dots(isWin, "exit, won", "square", "exit", "exit_price", t.gain),
+      dots((row) => !isWin(row), "exit, lost", "x", "exit", "exit_price", t.loss),
     ];
   }
   function zoneTraces(t, c) {
@@ -159,7 +168,12 @@
   function render(key) {
     const target = document.getElementById(`chart-${key}`);
     if (!target) return Promise.resolve();
-    const [traces, frame] = draw[key](theme());
+    const [traces, frame] = draw[key](theme(), target);
+    frame.autosize = !isPrinting;
+    if (isPrinting) {
+      frame.width = target.closest(".pair") ? PAPER.half : PAPER.whole;
+      frame.height = key === "exposure" ? parseInt(target.style.height, 10) : target.classList.contains("tall") ? PAPER.tall : PAPER.low;
+    }
     return Plotly.react(target, traces, frame, config);
   }
   const drawn = () => [...document.querySelectorAll("[data-chart]")].map((node) => node.dataset.chart);
@@ -190,7 +204,16 @@
     label(); renderAll();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", renderAll);
-  matchMedia("print").addEventListener("change", renderAll);
+  let screenTheme = null;
+  window.addEventListener("beforeprint", () => {
+    if (isPrinting) return;
+    isPrinting = true; screenTheme = root.dataset.theme; root.dataset.theme = "light"; renderAll();
+  });
+  window.addEventListener("afterprint", () => {
+    isPrinting = false;
+    if (screenTheme) root.dataset.theme = screenTheme; else delete root.dataset.theme;
+    renderAll();
+  });
 
   fill("price", unique(charts.price.symbol).map((symbol) => [symbol, symbol]));
   fill("closeups", unique(charts.closeups.trade).map((row) => {
