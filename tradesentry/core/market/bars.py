@@ -139,7 +139,7 @@ def to_ns(moment: datetime | date | str | int | None) -> int | None:
         except ValueError as error:
             raise UsageError(f"{moment!r} is no date. Write 2024-05-31 or 2024-05-31T14:30 (UTC).") from error
     if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(aware.timestamp()) * SECOND_NS + aware.microsecond * 1_000
 

@@ -145,7 +145,7 @@ def detect_clock(wall_ns: Int64Array, bar_ns: int, symbol: str) -> Detection:
     """
     if bar_ns > HOUR_NS:
         raise ClockError(
-            f"{symbol}: the clock cannot be told from bars of {bar_ns // HOUR_NS} hours; weekly opens need H1 or finer. "
+            f"{symbol}: the clock cannot be told from bars of {bar_ns // HOUR_NS} hours; that needs H1 or finer. "
             "Say it with --clock ZONE.",
             code="clock_unclear",
         )
@@ -161,7 +161,7 @@ def detect_clock(wall_ns: Int64Array, bar_ns: int, symbol: str) -> Detection:
     if best.probability < MIN_CONFIDENCE or fraction < MIN_FIT_FRACTION:
         rivals = ", ".join(f"{g.clocks[0]} ({np.mean(g.fits):.0%})" for g in [best, *others][:3])
         raise ClockError(
-            f"{symbol}: {edges.wall_ns.size} weekly opens and closes do not settle the clock; the nearest are {rivals}. "
+            f"{symbol}: {edges.wall_ns.size} weekly edges do not settle the clock; the nearest are {rivals}. "
             "Import a span with weeks in March or November, or say the clock with --clock ZONE.",
             code="clock_unclear",
         )
@@ -183,7 +183,9 @@ def _evidence(edges: _Edges, best: _Group, others: list[_Group]) -> tuple[str, .
     else:
         lines.append("no edge lies in a week when US and EU daylight saving differ")
     if others:
-        lines.append(f"next best: {others[0].clocks[0]}, {np.count_nonzero(others[0].fits)} of {others[0].fits.size} edges")
+        lines.append(
+            f"next best: {others[0].clocks[0]}, {np.count_nonzero(others[0].fits)} of {others[0].fits.size} edges"
+        )
     if len(best.clocks) > 1:
         lines.append(f"the same for these weeks: {', '.join(str(clock) for clock in best.clocks[1:4])}")
     return tuple(lines)
@@ -214,8 +216,8 @@ def verify_clock(wall_ns: Int64Array, bar_ns: int, symbol: str, *, clock: Source
     kind = "opens" if edges.is_open[row] else "closes"
     shown = utc_text(int(utc_to_wall(chosen.utc_ns[row : row + 1], NEW_YORK)[0]) // MINUTE_NS * MINUTE_NS)
     raise ClockError(
-        f"{symbol}: the clock {clock} is disproved by the file. Read with it, a week {kind} at {shown} New York, and only "
+        f"{symbol}: the clock {clock} is disproved by the file. Read with it, a week {kind} at {shown} New York; "
         f"{np.count_nonzero(chosen.fits)} of {chosen.fits.size} weekly opens and closes fit Sunday and Friday 17:00; "
-        f"with {best.clocks[0]} {np.count_nonzero(best.fits)} fit. Import with --clock {best.clocks[0]} or --detect-clock.",
+        f"with {best.clocks[0]} {np.count_nonzero(best.fits)} fit. Use --clock {best.clocks[0]} or --detect-clock.",
         code="clock_disproved",
     )

@@ -38,7 +38,7 @@ _SUNDAY_CLOSE_SECONDS: Final = 3 * DAY_SECONDS + FX_CLOSE_SECONDS
 
 
 @kernel
-def fill_buckets(bars, starts, ends, out):
+def fill_buckets(bars: Any, starts: Any, ends: Any, out: Any) -> int:
     """Write one bar per bucket that holds bars.
 
     Args:
@@ -78,7 +78,7 @@ def fill_buckets(bars, starts, ends, out):
 
 
 @kernel
-def fill_from_ticks(ts_ns, bid, ask, step_ns, out):
+def fill_from_ticks(ts_ns: Any, bid: Any, ask: Any, step_ns: Any, out: Any) -> int:
     """Write one bid bar per step that holds ticks; return how many.
 
     Args:
@@ -189,8 +189,8 @@ def resample_series(series: BarSeries, timeframe: str, *, anchor: Anchor = "fx_d
     old, new = timeframe_ns(series.timeframe), timeframe_ns(name)
     if new <= old or new % old:
         raise DataError(
-            f"{series.source} {series.symbol}: {name} cannot be built from {series.timeframe} bars, whose length does not "
-            "divide it. Import a finer timeframe."
+            f"{series.source} {series.symbol}: {name} cannot be built from {series.timeframe} bars: their length does "
+            "not divide it. Import a finer timeframe."
         )
     bars = resample_bars(series.bars, name, anchor=anchor)
     provenance: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Say what a symbol's name alone tells: its currencies, its pip and the prices it may plausibly have.
+"""Say what a symbol's name alone tells: its currencies and the prices it may plausibly have.
 
 For files from strangers, before any instrument table or broker is known: an importer must notice a USDJPY at 81,121.
 """
@@ -24,8 +24,6 @@ _RANGES: Final = {
     "USOIL": (5.0, 250.0), "UKOIL": (8.0, 250.0), "XTIUSD": (5.0, 250.0), "XBRUSD": (8.0, 250.0),
 }  # fmt: skip
 
-_PIPS: Final = {"XAUUSD": 0.1, "XAGUSD": 0.01}
-
 
 def canonical(symbol: str) -> str:
     """Return a symbol without separators, in capitals: EUR/USD, eur_usd and EUR-USD are EURUSD."""
@@ -40,13 +38,6 @@ def is_fx_pair(symbol: str) -> bool:
 def keeps_fx_week(symbol: str) -> bool:
     """Return whether the market surely closes from Friday to Sunday 17:00 New York: currencies and metals."""
     return is_fx_pair(symbol) or symbol[:3] in ("XAU", "XAG")
-
-
-def pip_size(symbol: str) -> float | None:
-    """Return the pip of a currency pair or metal in price units; None where the name does not tell."""
-    if is_fx_pair(symbol):
-        return 0.01 if symbol[3:] in ("JPY", "HUF") else 0.0001
-    return _PIPS.get(symbol)
 
 
 def plausible_prices(symbol: str) -> tuple[float, float] | None:

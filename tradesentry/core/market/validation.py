@@ -1,8 +1,8 @@
 """Decide whether bars may be used at all, and say what is odd about them.
 
-Checked once, at the border, before a series enters the catalog. Refused: what would make a result wrong (times that are
-unsorted, duplicate, overlapping or off the grid; prices that are not finite, not positive, outside their own range or of
-the wrong power of ten; a feed that is stuck for days). Reported, never filled: gaps, spikes, zero spreads, flat bars.
+Checked once, at the border, before a series enters the catalog. Refused is what would make a result wrong: times that
+are unsorted, duplicate, overlapping or off the grid; prices that are not finite, not positive, outside their own range
+or of the wrong power of ten; a feed stuck for days. Reported, never filled: gaps, spikes, zero spreads, flat bars.
 `repair` only drops rows, only when asked, and says which.
 """
 
@@ -108,15 +108,15 @@ def validate(
     if bars.size == 0:
         raise ImportRefused(f"{where}: holds no bars. Check that the download is complete.", code="no_bars")
     refuse_faults(bars, timeframe, where=where, lines=lines)
-    refuse_wrong_scale(bars, symbol, where=where)
+    refuse_implausible_prices(bars, symbol, where=where, lines=lines)
     _refuse_wrong_timeframe(bars, timeframe, where=where)
     report = describe(bars, timeframe, symbol)
     if report.n_stuck * timeframe_ns(timeframe) >= MAX_STUCK_NS and not accept_stuck:
         row = int(np.flatnonzero(bars.open_ns == report.stuck_from_ns)[0])
         raise ImportRefused(
             f"{where}: {_place(row, lines)} ({utc_text(report.stuck_from_ns)} UTC) begins a stuck feed: "
-            f"{report.n_stuck} bars show only two alternating prices ({bars.low[row]:.10g} and {bars.high[row]:.10g} at "
-            "first). Import only the time before it (--to), drop those bars with --repair, or keep them with --accept-stuck.",
+            f"{report.n_stuck} bars show only two alternating prices ({bars.low[row]:.10g} and {bars.high[row]:.10g} "
+            "at first). Import what precedes it (--to), drop those bars (--repair), or keep them (--accept-stuck).",
             code="stuck_feed",
         )
     return report
@@ -161,11 +161,29 @@ def _place(row: int, lines: Int64Array | None) -> str:
     return f"row {row + 1}" if lines is None else f"line {lines[row]}"
 
 
-def refuse_wrong_scale(bars: BarArray, symbol: str, *, where: str) -> None:
-    """Raise ImportRefused when prices are off by a power of ten for that symbol."""
+def refuse_implausible_prices(bars: BarArray, symbol: str, *, where: str, lines: Int64Array | None = None) -> None:
+    """Raise ImportRefused when prices, or those of one bar, are off by a power of ten for that symbol."""
     limits = plausible_prices(symbol)
+    if limits is None:
+        return
+    _refuse_wrong_scale(bars, symbol, limits, where=where)
+    rows = np.flatnonzero(_wild(bars, limits))
+    if rows.size:
+        bar = bars[rows[0]]
+        raise ImportRefused(
+            f"{where}: {_place(int(rows[0]), lines)} ({utc_text(int(bar.open_ns))} UTC) has a price impossible for {symbol}: "
+            f"high {bar.high:.10g}, low {bar.low:.10g}; {rows.size} rows do. Export again, or import with --repair.",
+            code="implausible_price",
+        )
+
+
+def _wild(bars: BarArray, limits: tuple[float, float]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray((bars.low < limits[0] / 2) | (bars.high > limits[1] * 2), np.bool_)
+
+
+def _refuse_wrong_scale(bars: BarArray, symbol: str, limits: tuple[float, float], *, where: str) -> None:
     middle = float(np.median(bars.close))
-    if limits is None or limits[0] <= middle <= limits[1]:
+    if limits[0] <= middle <= limits[1]:
         return
     scale = 10.0 ** round(np.log10(np.sqrt(limits[0] * limits[1]) / middle))
     is_scaled = limits[0] <= middle * scale <= limits[1] and scale != 1.0
@@ -291,7 +309,7 @@ def repair(bars: BarArray, timeframe: str, symbol: str) -> tuple[BarArray, list[
         kept = kept[codes == 0].view(np.recarray)
     limits = plausible_prices(symbol)
     if limits is not None and kept.size:
-        wild = (kept.low < limits[0] / 2) | (kept.high > limits[1] * 2)
+        wild = _wild(kept, limits)
         if wild.any() and not wild.all():
             kept = kept[~wild].view(np.recarray)
             changes.append(f"dropped {np.count_nonzero(wild)} rows with prices impossible for {symbol}")

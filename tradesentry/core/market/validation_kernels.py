@@ -3,9 +3,10 @@
 A fault makes a series unusable and is a code with its row; an oddity (gap, spike, stuck feed) is counted.
 """
 
+from typing import Any
+
 import numpy as np
 
-from tradesentry.core.domain.records import BAR
 from tradesentry.core.utils.kernel import kernel
 
 FAULT_NONE = 0
@@ -27,7 +28,7 @@ WEEK_ANCHOR_NS = 320_400_000_000_000  # Sunday 1970-01-04 17:00, start of an FX 
 
 
 @kernel
-def price_fault(bar):
+def price_fault(bar: Any) -> int:
     """Return the fault of one bar's own prices, or FAULT_NONE."""
     if not (
         np.isfinite(bar.open)
@@ -52,7 +53,7 @@ def price_fault(bar):
 
 
 @kernel
-def find_faults(bars, grid_ns, faults):
+def find_faults(bars: Any, grid_ns: Any, faults: Any) -> int:
     """Write the fault of every bar into `faults`.
 
     Args:
@@ -82,7 +83,7 @@ def find_faults(bars, grid_ns, faults):
 
 
 @kernel
-def find_spikes(bars, spikes):
+def find_spikes(bars: Any, spikes: Any) -> int:
     """Mark bars wider than 8 ATR(14) whose close is within 1 ATR of the previous close; return how many."""
     n_spikes = 0
     atr = 0.0
@@ -103,7 +104,7 @@ def find_spikes(bars, spikes):
 
 
 @kernel
-def find_stuck(bars, min_bars, stuck):
+def find_stuck(bars: Any, min_bars: Any, stuck: Any) -> int:
     """Mark runs of at least `min_bars` bars that show no more than two prices; return how many bars.
 
     A frozen feed repeats its last bid and ask for hours while its tick volume keeps counting.
@@ -143,14 +144,14 @@ def find_stuck(bars, min_bars, stuck):
 
 
 @kernel
-def week_slot(ts_ns, cursor, changes, shifts, step_ns):
+def week_slot(ts_ns: Any, shift_ns: Any, step_ns: Any) -> int:
     """Return the bar's place in the New York FX week, counted in bars from Sunday 17:00."""
-    local = ts_ns + shifts[cursor]
+    local = ts_ns + shift_ns
     return ((local - WEEK_ANCHOR_NS) % WEEK_NS) // step_ns
 
 
 @kernel
-def count_slots(bars, step_ns, changes, shifts, possible, seen):
+def count_slots(bars: Any, step_ns: Any, changes: Any, shifts: Any, possible: Any, seen: Any) -> int:
     """Count for each slot of the week how often it passed and how often it had a bar.
 
     Args:
@@ -168,7 +169,7 @@ def count_slots(bars, step_ns, changes, shifts, possible, seen):
     while ts <= last:
         while cursor < changes.shape[0] and ts >= changes[cursor]:
             cursor += 1
-        slot = week_slot(ts, cursor, changes, shifts, step_ns)
+        slot = week_slot(ts, shifts[cursor], step_ns)
         possible[slot] += 1
         if bars[row].open_ns == ts:
             seen[slot] += 1
@@ -178,7 +179,7 @@ def count_slots(bars, step_ns, changes, shifts, possible, seen):
 
 
 @kernel
-def find_gaps(bars, step_ns, changes, shifts, is_expected, holidays, missing):
+def find_gaps(bars: Any, step_ns: Any, changes: Any, shifts: Any, is_expected: Any, holidays: Any, missing: Any) -> int:
     """Count the expected but absent bars before each bar.
 
     Args:
@@ -206,7 +207,7 @@ def find_gaps(bars, step_ns, changes, shifts, is_expected, holidays, missing):
         while holiday < holidays.shape[0] and ts >= holidays[holiday + 1]:
             holiday += 2
         is_holiday = holiday < holidays.shape[0] and ts >= holidays[holiday]
-        expected = is_expected[week_slot(ts, cursor, changes, shifts, step_ns)] and not is_holiday
+        expected = is_expected[week_slot(ts, shifts[cursor], step_ns)] and not is_holiday
         if expected:
             n_expected += 1
         if bars[row].open_ns == ts:
@@ -217,7 +218,3 @@ def find_gaps(bars, step_ns, changes, shifts, is_expected, holidays, missing):
             n_missing += 1
         ts += step_ns
     return n_expected
-
-
-BAR_BYTES = BAR.itemsize
-"""Size of one bar record, for readers of mapped files."""

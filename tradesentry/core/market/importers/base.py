@@ -11,11 +11,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from tradesentry.core.domain.errors import ImportRefused
 from tradesentry.core.market.bars import FloatArray, Int64Array
 from tradesentry.core.market.source_clock import SourceClock
+
+PriceColumns: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+"""Open, high, low, close, each of shape (n,)."""
 
 HEAD_BYTES: Final = 8_192
 
@@ -64,10 +67,8 @@ class RawBars:
     """Columns of a bar file as written: no clock applied, nothing checked."""
 
     times_ns: Int64Array
-    open: FloatArray
-    high: FloatArray
-    low: FloatArray
-    close: FloatArray
+    prices: PriceColumns
+    """Open, high, low, close."""
     is_utc: bool
     vendor: str
     lines: Int64Array | None = None
@@ -77,7 +78,7 @@ class RawBars:
     """Price units."""
     spread_points: FloatArray | None = None
     price_side: str = "bid"
-    ask: tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None = None
+    ask: PriceColumns | None = None
     """Ask open, high, low, close where the file has both sides; the other columns are then the bid."""
     clock: SourceClock | None = None
     """The clock where the format fixes one that is not UTC."""
@@ -117,7 +118,7 @@ class Importer(Protocol):
     def sniff(self, content: Content) -> bool:
         """Return whether the content looks like this format."""
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars | RawTicks:
+    def read(self, content: Content, hints: ReadHints, /) -> RawBars | RawTicks:
         """Return the columns of the file.
 
         Raises:
@@ -125,7 +126,9 @@ class Importer(Protocol):
         """
 
 
-_SYMBOL_WORDS = re.compile(r"(?<![A-Za-z])([A-Z]{6}|XA[UG]USD|US30m?|US500|NAS100|GER40|UK100|SPXUSD|[A-Z]{3}_[A-Z]{3})(?![A-Z])")
+_SYMBOL_WORDS = re.compile(
+    r"(?<![A-Za-z])([A-Z]{6}|XA[UG]USD|US30m?|US500|NAS100|GER40|UK100|SPXUSD|[A-Z]{3}_[A-Z]{3})(?![A-Z])"
+)
 _TIMEFRAME_WORDS = re.compile(r"(?<![A-Za-z0-9])([MHD]\d{1,2}|\d{1,2}[mhdMHD])(?:in)?(?![A-Za-z0-9])")
 _NOT_SYMBOLS: Final = frozenset({"EXPORT", "PRICES", "MINUTE", "SOURCE", "RECORD", "MARKET"})
 

@@ -34,9 +34,10 @@ def parse_ohlcv(rows: list[list[float]], *, name: str) -> RawBars:
         raise ImportRefused(f"{name}: row {wrong + 1} is {rows[wrong]}, not six numbers.", code="bad_json")
     table: FloatArray = np.array([row[:6] for row in rows], np.float64)
     columns = [np.ascontiguousarray(table[:, i]) for i in range(1, 6)]
+    prices = (columns[0], columns[1], columns[2], columns[3])
     return RawBars(
-        epoch_ns(table[:, 0]), *columns[:4], volume=columns[4], is_utc=True, vendor="ccxt", price_side="trade",
-        symbol=_pair_in_name(name), timeframe=timeframe_in_name(name),
+        epoch_ns(table[:, 0]), prices, volume=columns[4], is_utc=True,
+        vendor="ccxt", price_side="trade", symbol=_pair_in_name(name), timeframe=timeframe_in_name(name),
     )  # fmt: skip
 
 
@@ -49,7 +50,7 @@ class CcxtOhlcv:
     def sniff(self, content: Content) -> bool:
         return bool(re.match(r"^\s*\[\s*\[\s*\d{12,14}\s*,", content.head))
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         try:
             rows = json.loads(content.data)
         except ValueError as error:
@@ -68,15 +69,12 @@ class BinanceKlines:
     def sniff(self, content: Content) -> bool:
         return bool(_KLINE.match(content.first_line)) or content.first_line.startswith("open_time,open,high,low,close")
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         has_header = content.first_line.startswith("open_time")
         table = read_table(content, columns=None if has_header else _KLINE_COLUMNS)
         return RawBars(
             times_ns=table.epochs("open_time" if has_header else "time"),
-            open=table.numbers("open"),
-            high=table.numbers("high"),
-            low=table.numbers("low"),
-            close=table.numbers("close"),
+            prices=table.prices(),
             volume=table.numbers("volume"),
             lines=table.lines,
             is_utc=True,

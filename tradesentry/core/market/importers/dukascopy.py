@@ -52,16 +52,13 @@ class JForexBars:
     def sniff(self, content: Content) -> bool:
         return bool(_DOTTED.match(content.second_line)) and ",open,high,low,close" in content.first_line.lower()
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         table = read_table(content)
         times, is_utc = _jforex_times(table)
         volume = table.numbers("volume")
         raw = RawBars(
             times_ns=times,
-            open=table.numbers("open"),
-            high=table.numbers("high"),
-            low=table.numbers("low"),
-            close=table.numbers("close"),
+            prices=table.prices(),
             volume=volume,
             lines=table.lines,
             is_utc=is_utc,
@@ -71,7 +68,7 @@ class JForexBars:
             timeframe=timeframe_in_name(content.name),
         )
         # The export fills closed hours with flat bars of zero volume; they are no trade and no quote.
-        fillers = (volume == 0.0) & (raw.high == raw.low)
+        fillers = (volume == 0.0) & (raw.prices[1] == raw.prices[2])
         return _without(raw, fillers, "flat bars of zero volume that fill closed hours") if fillers.any() else raw
 
 
@@ -79,9 +76,11 @@ def _without(raw: RawBars, rows: np.ndarray[tuple[int], np.dtype[np.bool_]], wha
     keep = ~rows
     if not keep.any():
         raise ImportRefused(f"Only {what} in the file. Export a period with trading.", code="no_bars")
-    for column in ("times_ns", "open", "high", "low", "close", "volume", "lines"):
-        values = getattr(raw, column)
-        setattr(raw, column, None if values is None else values[keep])
+    open_, high, low, close = raw.prices
+    raw.prices = (open_[keep], high[keep], low[keep], close[keep])
+    raw.times_ns = raw.times_ns[keep]
+    raw.volume = None if raw.volume is None else raw.volume[keep]
+    raw.lines = None if raw.lines is None else raw.lines[keep]
     raw.notes.append(f"dropped {np.count_nonzero(rows)} {what}")
     return raw
 
@@ -95,7 +94,7 @@ class JForexTicks:
     def sniff(self, content: Content) -> bool:
         return bool(_DOTTED.match(content.second_line)) and ",ask,bid" in content.first_line.lower()
 
-    def read(self, content: Content, hints: ReadHints) -> RawTicks:
+    def read(self, content: Content, _hints: ReadHints) -> RawTicks:
         table = read_table(content)
         times, is_utc = _jforex_times(table)
         sizes = [table.numbers(name) if table.has(name) else None for name in ("bidvolume", "askvolume")]
@@ -116,7 +115,7 @@ class DukascopyNode:
         is_ours = header.startswith(("timestamp,open,high,low,close", "timestamp,askprice,bidprice"))
         return is_ours and bool(re.match(r"^\d{12,14},", content.second_line))
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars | RawTicks:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars | RawTicks:
         table = read_table(content)
         times, symbol = table.epochs("timestamp"), symbol_in_name(content.name)
         if table.has("askprice"):
@@ -127,10 +126,7 @@ class DukascopyNode:
             )  # fmt: skip
         return RawBars(
             times_ns=times,
-            open=table.numbers("open"),
-            high=table.numbers("high"),
-            low=table.numbers("low"),
-            close=table.numbers("close"),
+            prices=table.prices(),
             volume=table.numbers("volume") if table.has("volume") else None,
             lines=table.lines,
             is_utc=True,
@@ -211,7 +207,9 @@ def decode_bi5(data: bytes, path: PurePath | str, *, tick: float | None = None) 
         is_utc=True,
         vendor=VENDOR,
         symbol=symbol,
-        notes=[f"hour {timeframe_name(HOUR_NS)} of {datetime.fromtimestamp(hour_ns // SECOND_NS, UTC):%Y-%m-%d %H}:00 UTC"],
+        notes=[
+            f"hour {timeframe_name(HOUR_NS)} of {datetime.fromtimestamp(hour_ns // SECOND_NS, UTC):%Y-%m-%d %H}:00 UTC"
+        ],
     )
 
 

@@ -25,7 +25,17 @@ from tradesentry.core.market.importers.table import ISO, NAIVE, Table, epoch_ns,
 
 VENDOR: Final = "unknown"
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
-    "time": ("time", "timestamp", "datetime", "date_time", "date", "open_time", "gmt_time", "timestamp_utc", "ts_event"),
+    "time": (
+        "time",
+        "timestamp",
+        "datetime",
+        "date_time",
+        "date",
+        "open_time",
+        "gmt_time",
+        "timestamp_utc",
+        "ts_event",
+    ),
     "open": ("open", "o"),
     "high": ("high", "h"),
     "low": ("low", "l"),
@@ -115,7 +125,9 @@ class GenericParquet:
         try:
             frame = pl.read_parquet(io.BytesIO(content.data))
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise ImportRefused(f"{content.path.name}: is no readable Parquet file ({error}).", code="bad_table") from error
+            raise ImportRefused(
+                f"{content.path.name}: is no readable Parquet file ({error}).", code="bad_table"
+            ) from error
         frame.columns = [normal_name(name) for name in frame.columns]
         found = find_columns(frame.columns, hints.columns)
         _require_columns(found, content)
@@ -148,8 +160,8 @@ def _require_columns(found: dict[str, str], content: Content) -> None:
     missing = [name for name in ("time", "open", "high", "low", "close") if name not in found]
     if missing and not {"time", "bid", "ask"} <= found.keys():
         raise ImportRefused(
-            f"{content.path.name}: no column is known as {', '.join(missing)}. Map it with --column {missing[0]}=NAME; the "
-            f"file begins {content.first_line[:80]!r}.",
+            f"{content.path.name}: no column is known as {', '.join(missing)}. Map it with --column {missing[0]}=NAME; "
+            f"the file begins {content.first_line[:80]!r}.",
             code="column_map",
         )
 
@@ -166,7 +178,7 @@ def _raw(
     if "open" not in values:
         return RawTicks(times, values["bid"], values["ask"], is_utc=is_utc, vendor=VENDOR, lines=lines, symbol=symbol)
     return RawBars(
-        times, values["open"], values["high"], values["low"], values["close"],
+        times, (values["open"], values["high"], values["low"], values["close"]),
         volume=values.get("volume"), spread=values.get("spread"), lines=lines, is_utc=is_utc, vendor=VENDOR,
         price_side="ask" if "ask" in content.name.lower().replace("_", " ").split() else "bid",
         symbol=symbol, timeframe=timeframe_in_name(content.path.name),

@@ -24,14 +24,11 @@ class HistDataM1:
     def sniff(self, content: Content) -> bool:
         return bool(_M1_LINE.match(content.first_line))
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         table = read_table(content, separator=";", columns=["time", "open", "high", "low", "close", "volume"])
         return RawBars(
             times_ns=table.times("time", ["%Y%m%d %H%M%S"]),
-            open=table.numbers("open"),
-            high=table.numbers("high"),
-            low=table.numbers("low"),
-            close=table.numbers("close"),
+            prices=table.prices(),
             volume=table.numbers("volume"),
             lines=table.lines,
             is_utc=False,
@@ -50,7 +47,7 @@ class HistDataTicks:
     def sniff(self, content: Content) -> bool:
         return bool(_TICK_LINE.match(content.first_line))
 
-    def read(self, content: Content, hints: ReadHints) -> RawTicks:
+    def read(self, content: Content, _hints: ReadHints) -> RawTicks:
         table = read_table(content, columns=["time", "bid", "ask", "volume"])
         return RawTicks(
             times_ns=table.times("time", ["%Y%m%d %H%M%S%3f"]),

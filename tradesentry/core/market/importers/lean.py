@@ -43,7 +43,7 @@ class LeanZip:
         resolution = {"hour", "daily"} & set(content.path.parts)
         return bool(_DAY_MEMBER.search(content.name)) or (bool(resolution) and content.head[:8].isdigit())
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars | RawTicks:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars | RawTicks:
         match = _DAY_MEMBER.search(content.name)
         width = content.first_line.count(",") + 1
         if match and match.group(3) == "tick":
@@ -64,10 +64,10 @@ def _bars(
 ) -> RawBars:
     parts = content.path.parts
     scale = EQUITY_SCALE if "equity" in parts else 1.0
-    prices = [np.round(table.numbers(name) * scale, 10) for name in ("open", "high", "low", "close")]
+    open_, high, low, close = (np.round(column * scale, 10) for column in table.prices())
     raw = RawBars(
         times,
-        *prices,
+        (open_, high, low, close),
         is_utc=_clock(parts) == UTC_CLOCK,
         clock=_clock(parts),
         vendor=VENDOR,
@@ -77,8 +77,7 @@ def _bars(
         price_side="bid" if is_quote else "trade",
     )
     if is_quote:
-        ask = [table.numbers(f"ask_{part}") for part in ("open", "high", "low", "close")]
-        raw.ask = (ask[0], ask[1], ask[2], ask[3])
+        raw.ask = table.prices("ask_")
     else:
         raw.volume = table.numbers("volume")
     return raw
@@ -95,7 +94,8 @@ def _day_times(table: Table, day: str) -> Int64Array:
 def _ticks(content: Content, match: re.Match[str], width: int) -> RawTicks:
     if match.group(4) != "quote":
         raise ImportRefused(
-            f"{content.path.name}: trade ticks have no bid and ask. Import quote ticks or minute bars.", code="trade_ticks"
+            f"{content.path.name}: trade ticks have no bid and ask. Import quote ticks or minute bars.",
+            code="trade_ticks",
         )
     names = ["time", "bid", "ask"] if width == 3 else ["time", "bid", "bid_size", "ask", "ask_size"]
     table = read_table(content, columns=names)

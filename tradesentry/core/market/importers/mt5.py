@@ -29,10 +29,7 @@ def _bars(table: Table, times: Int64Array, volume: str | None, spread: str | Non
     name = table.content.path.name
     return RawBars(
         times_ns=times,
-        open=table.numbers("open"),
-        high=table.numbers("high"),
-        low=table.numbers("low"),
-        close=table.numbers("close"),
+        prices=table.prices(),
         volume=table.numbers(volume) if volume else None,
         spread_points=table.numbers(spread) if spread else None,
         lines=table.lines,
@@ -63,7 +60,7 @@ class Mt5Bars:
     def sniff(self, content: Content) -> bool:
         return content.first_line.startswith("<DATE>") and "<OPEN>" in content.first_line
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         table = read_table(content, separator="\t")
         return _bars(table, _date_and_time(table), _first(table, "tickvol", "vol"), _first(table, "spread"))
 
@@ -77,7 +74,7 @@ class Mt5Ticks:
     def sniff(self, content: Content) -> bool:
         return content.first_line.startswith("<DATE>") and "<BID>" in content.first_line
 
-    def read(self, content: Content, hints: ReadHints) -> RawTicks:
+    def read(self, content: Content, _hints: ReadHints) -> RawTicks:
         table = read_table(content, separator="\t")
         times = _date_and_time(table)
         bid, ask = (_carried_on(table.numbers(side, blank=np.nan)) for side in ("bid", "ask"))
@@ -108,7 +105,7 @@ class Mt5DotDate:
     def sniff(self, content: Content) -> bool:
         return bool(_DOT_DATE.match(content.first_line) or _DOT_DATE.match(content.second_line))
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         if not _DOT_DATE.match(content.first_line):
             table = read_table(content)
             named = table.frame.rename({table.frame.columns[0]: "date"})
@@ -130,7 +127,7 @@ class Mt5Rates:
     def sniff(self, content: Content) -> bool:
         return {"time", "open", "close", "tick_volume", "spread"} <= set(content.first_line.lower().split(","))
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         table = read_table(content)
         is_epoch = str(table.frame["time"][0]).replace(".", "", 1).isdigit()
         times = table.epochs("time") if is_epoch else table.times("time", NAIVE)

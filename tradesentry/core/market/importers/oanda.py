@@ -12,7 +12,7 @@ import numpy as np
 
 from tradesentry.core.domain.errors import ImportRefused
 from tradesentry.core.market.bars import SECOND_NS, FloatArray, Int64Array
-from tradesentry.core.market.importers.base import Content, RawBars, ReadHints
+from tradesentry.core.market.importers.base import Content, PriceColumns, RawBars, ReadHints
 
 VENDOR: Final = "OANDA"
 SIDES: Final = {"bid": "bid", "ask": "ask", "mid": "mid"}
@@ -58,10 +58,7 @@ def parse_candles(pages: list[dict[str, Any]], *, name: str) -> RawBars:
     granularity = str(pages[0].get("granularity", ""))
     return RawBars(
         times_ns=times,
-        open=columns[0],
-        high=columns[1],
-        low=columns[2],
-        close=columns[3],
+        prices=columns,
         volume=volume,
         spread=prices["ask"][3] - prices["bid"][3] if {"bid", "ask"} <= prices.keys() else None,
         price_side=main,
@@ -73,8 +70,9 @@ def parse_candles(pages: list[dict[str, Any]], *, name: str) -> RawBars:
     )
 
 
-def _prices(candles: list[dict[str, Any]], side: str) -> list[FloatArray]:
-    return [np.array([float(candle[side][part]) for candle in candles], np.float64) for part in "ohlc"]
+def _prices(candles: list[dict[str, Any]], side: str) -> PriceColumns:
+    columns: list[FloatArray] = [np.array([float(candle[side][part]) for candle in candles]) for part in "ohlc"]
+    return columns[0], columns[1], columns[2], columns[3]
 
 
 class OandaCandles:
@@ -86,7 +84,7 @@ class OandaCandles:
     def sniff(self, content: Content) -> bool:
         return content.head.lstrip().startswith("{") and '"candles"' in content.head
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         try:
             page = json.loads(content.data)
         except ValueError as error:

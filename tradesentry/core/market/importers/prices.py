@@ -11,7 +11,7 @@ import numpy as np
 
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import FloatArray
-from tradesentry.core.market.importers.base import RawBars, ReadHints
+from tradesentry.core.market.importers.base import PriceColumns, RawBars, ReadHints
 
 SIDES: Final = ("bid", "ask", "mid", "trade")
 MAX_DIGITS: Final = 8
@@ -38,7 +38,7 @@ class PriceOptions(Protocol):
 class BarColumns:
     """Columns ready for bars."""
 
-    prices: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+    prices: PriceColumns
     volume: FloatArray
     spread: FloatArray
     side: str
@@ -85,7 +85,7 @@ def columns_of(raw: RawBars, side: str | None, *, options: PriceOptions, symbol:
     side = side or raw.price_side
     if side not in SIDES:
         raise UsageError(f"Unknown price side {side!r}. Known: {', '.join(SIDES)}.")
-    raw_prices = (raw.open, raw.high, raw.low, raw.close)
+    raw_prices = raw.prices
     digits = digits_of(np.concatenate([price * options.price_scale for price in raw_prices]))
     prices = _on_grid(raw_prices, options.price_scale, digits)
     notes: list[str] = []
@@ -94,7 +94,9 @@ def columns_of(raw: RawBars, side: str | None, *, options: PriceOptions, symbol:
     spread = _spread(raw, prices, options, digits=digits, symbol=symbol)
     if options.spread is not None and side in ("ask", "mid"):
         share = 1.0 if side == "ask" else 0.5
-        prices = _on_grid(tuple(price - share * options.spread for price in prices), 1.0, None if digits is None else digits + 1)
+        prices = _on_grid(
+            tuple(price - share * options.spread for price in prices), 1.0, None if digits is None else digits + 1
+        )
         notes.append(f"{side} prices turned into bid prices with a spread of {options.spread:g}")
         side, spread = "bid", np.full(raw.times_ns.size, options.spread)
     elif options.spread is not None and not spread.any():
@@ -104,17 +106,14 @@ def columns_of(raw: RawBars, side: str | None, *, options: PriceOptions, symbol:
     return BarColumns(prices, np.asarray(volume, np.float64), spread, side, tuple(notes))
 
 
-Four = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
-
-
-def _on_grid(prices: tuple[FloatArray, ...], scale: float, digits: int | None) -> Four:
+def _on_grid(prices: tuple[FloatArray, ...], scale: float, digits: int | None) -> PriceColumns:
     scaled = [price * scale if scale != 1.0 else price for price in prices]
     if digits is not None:
         scaled = [np.round(price, digits) for price in scaled]
     return scaled[0], scaled[1], scaled[2], scaled[3]
 
 
-def _spread(raw: RawBars, bid: Four, options: PriceOptions, *, digits: int | None, symbol: str) -> FloatArray:
+def _spread(raw: RawBars, bid: PriceColumns, options: PriceOptions, *, digits: int | None, symbol: str) -> FloatArray:
     if raw.ask is not None:
         return np.round(raw.ask[3] * options.price_scale - bid[3], MAX_DIGITS + 2)
     if raw.spread is not None:
@@ -123,5 +122,7 @@ def _spread(raw: RawBars, bid: Four, options: PriceOptions, *, digits: int | Non
         return np.zeros(raw.times_ns.size)
     point = options.hints.tick or (None if digits is None else 10.0**-digits)
     if point is None:
-        raise UsageError(f"{symbol}: the file's spread is in points and its prices do not tell a point. Say it with --tick.")
+        raise UsageError(
+            f"{symbol}: the file's spread is in points and its prices do not tell a point. Say it with --tick."
+        )
     return np.round(raw.spread_points * point, MAX_DIGITS + 2)

@@ -9,7 +9,6 @@ from tradesentry.core.market.importers.table import ISO, read_table
 _CLASSIC_LINE = re.compile(r"^[A-Z]{3}/[A-Z]{3},\d{8} \d\d:\d\d:\d\d\.\d+,")
 _OFFSET_TIME = re.compile(r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d),")
 _FXCM_SIDES: Final = "datetime,bidopen,bidhigh,bidlow,bidclose,askopen,askhigh,asklow,askclose"
-_PARTS: Final = ("open", "high", "low", "close")
 
 
 class TrueFx:
@@ -22,7 +21,7 @@ class TrueFx:
         is_iso = content.first_line.lower() == "timestamp,bid,ask" and bool(_OFFSET_TIME.match(content.second_line))
         return is_iso or bool(_CLASSIC_LINE.match(content.first_line))
 
-    def read(self, content: Content, hints: ReadHints) -> RawTicks:
+    def read(self, content: Content, _hints: ReadHints) -> RawTicks:
         if _CLASSIC_LINE.match(content.first_line):
             table = read_table(content, columns=["symbol", "time", "bid", "ask"])
             times = table.times("time", ["%Y%m%d %H:%M:%S%.f"])
@@ -47,13 +46,13 @@ class Fxcm:
         is_one_side = header == "timestamp,open,high,low,close" and bool(_OFFSET_TIME.match(content.second_line))
         return is_one_side or header.startswith(_FXCM_SIDES)
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         table = read_table(content)
         has_sides = table.has("bidopen")
         prefix = "bid" if has_sides else ""
         raw = RawBars(
             table.times("datetime", ["%m/%d/%Y %H:%M:%S%.f"]) if has_sides else table.times("timestamp", ISO),
-            *[table.numbers(prefix + part) for part in _PARTS],
+            table.prices(prefix),
             is_utc=True,
             vendor="FXCM",
             lines=table.lines,
@@ -62,6 +61,5 @@ class Fxcm:
             timeframe=None,
         )
         if has_sides:
-            ask = [table.numbers("ask" + part) for part in _PARTS]
-            raw.ask = (ask[0], ask[1], ask[2], ask[3])
+            raw.ask = table.prices("ask")
         return raw

@@ -60,7 +60,7 @@ def sniff(content: Content) -> Importer:
         if importer.sniff(content):
             return importer
     raise ImportRefused(
-        f"{content.path.name}: its format is not recognized; it begins {content.first_line[:60]!r}. Say it with --format, "
-        "or --format csv with --column time=NAME and so on.",
+        f"{content.path.name}: its format is not recognized; it begins {content.first_line[:60]!r}. Say it with "
+        "--format, or --format csv with --column time=NAME and so on.",
         code="unknown_format",
     )

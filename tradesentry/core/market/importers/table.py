@@ -13,7 +13,7 @@ import polars as pl
 
 from tradesentry.core.domain.errors import ImportRefused
 from tradesentry.core.market.bars import FloatArray, Int64Array
-from tradesentry.core.market.importers.base import Content
+from tradesentry.core.market.importers.base import Content, PriceColumns
 
 ISO: Final = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z")
 NAIVE: Final = (
@@ -62,6 +62,15 @@ class Table:
         if wrong.any():
             self._refuse(int(wrong.arg_max() or 0), name, "a number")
         return values.fill_null(blank if blank is not None else float("nan")).to_numpy()
+
+    def prices(self, prefix: str = "") -> PriceColumns:
+        """Return the columns open, high, low and close, each with `prefix` before its name."""
+        return (
+            self.numbers(f"{prefix}open"),
+            self.numbers(f"{prefix}high"),
+            self.numbers(f"{prefix}low"),
+            self.numbers(f"{prefix}close"),
+        )
 
     def times(self, name: str, formats: Sequence[str]) -> Int64Array:
         """Return a column of date-times as nanoseconds; of formats with an offset, as nanoseconds UTC.
@@ -128,7 +137,11 @@ def read_table(content: Content, *, separator: str = ",", columns: Sequence[str]
     """
     try:
         frame = pl.read_csv(
-            io.BytesIO(content.data), separator=separator, has_header=columns is None, infer_schema=False, quote_char='"'
+            io.BytesIO(content.data),
+            separator=separator,
+            has_header=columns is None,
+            infer_schema=False,
+            quote_char='"',
         )
     except (pl.exceptions.PolarsError, ValueError) as error:
         reason = str(error).split("\n", 1)[0]

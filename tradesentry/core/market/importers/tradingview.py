@@ -20,16 +20,13 @@ class TradingViewBars:
             _TIME.match(content.second_line)
         )
 
-    def read(self, content: Content, hints: ReadHints) -> RawBars:
+    def read(self, content: Content, _hints: ReadHints) -> RawBars:
         table = read_table(content)
         is_epoch = str(table.frame["time"][0]).isdigit()
         symbol, timeframe = _named(content.name)
         return RawBars(
             times_ns=table.epochs("time") if is_epoch else table.times("time", ISO),
-            open=table.numbers("open"),
-            high=table.numbers("high"),
-            low=table.numbers("low"),
-            close=table.numbers("close"),
+            prices=table.prices(),
             volume=table.numbers("volume", blank=0.0) if table.has("volume") else None,
             lines=table.lines,
             is_utc=True,
