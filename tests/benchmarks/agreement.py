@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-
 from workloads import MINUTE_NS, PIP, STOP_PIPS, TARGET_PIPS, TICK, Bars
 
 HALF_TICK: Final = 0.5 * TICK
@@ -142,7 +141,8 @@ def _near(theirs: dict[int, Any], entry_bar: int) -> list[Any]:
 
 def _left_at_level(trade: Any, bar: int, bars: Bars) -> bool:
     stop, target = _levels(trade, bars)
-    return trade["exit_bar"] == bar and min(abs(trade["exit_price"] - stop), abs(trade["exit_price"] - target)) < HALF_TICK
+    off = min(abs(trade["exit_price"] - stop), abs(trade["exit_price"] - target))
+    return bool(trade["exit_bar"] == bar and off < HALF_TICK)
 
 
 def _entry_bar_stop(mine: Any, other: Any, _all: Any, bars: Bars) -> bool:

@@ -10,10 +10,11 @@ import sys
 from typing import Any
 
 import numpy as np
-
-import tradesentry
 from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 from sma_cross import SmaCross, SmaCrossConfig
+from workloads import CAPITAL, COMMISSION_FRACTION, MINUTE_NS, PIP, TICK, Bars, read_bars
+
+import tradesentry
 from tradesentry.backtest.arena import Arena, Lane
 from tradesentry.core.domain.instruments import Instrument
 from tradesentry.core.domain.orders import ExitReason, TradingState
@@ -21,7 +22,6 @@ from tradesentry.core.domain.records import ACCOUNT, BAR, MARKET, RULES, TRADE
 from tradesentry.core.execution.costs import Conversion
 from tradesentry.core.market.calendar import CalendarSpec, build_calendar
 from tradesentry.core.utils.kernel import new_records
-from workloads import CAPITAL, COMMISSION_FRACTION, MINUTE_NS, PIP, TICK, Bars, read_bars
 
 HOUR_NS = 60 * MINUTE_NS
 FULL_COSTS = {"spread_floor": 0.6 * PIP, "slippage_mean": 0.1 * PIP, "swap_long": -0.5 * PIP, "swap_short": -0.3 * PIP}
@@ -99,9 +99,7 @@ def back_test(series: dict[str, np.ndarray[Any, Any]], markets: np.recarray[Any,
     lanes = [
         Lane(index, SmaCross.new_params(config), SmaCross.new_state(config), rules) for index in range(len(series))
     ]
-    arena = Arena(
-        SmaCross.pointer(), markets=markets, bars=list(series.values()), lanes=lanes, account=new_account()
-    )
+    arena = Arena(SmaCross.pointer(), markets=markets, bars=list(series.values()), lanes=lanes, account=new_account())
     arena.run()
     return arena
 

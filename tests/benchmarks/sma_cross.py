@@ -4,13 +4,13 @@ from typing import Any, Final
 
 import numpy as np
 from pydantic import Field
+from workloads import FAST_BARS, SLOW_BARS, STOP_PIPS, TARGET_PIPS, UNITS
 
 from tradesentry.core.domain.orders import OrderType, SizeRule
 from tradesentry.core.strategy import intents as write
 from tradesentry.core.strategy.base_strategy import BaseStrategy, StrategyConfig
 from tradesentry.core.strategy.config import Pips
 from tradesentry.core.utils.kernel import kernel
-from workloads import FAST_BARS, SLOW_BARS, STOP_PIPS, TARGET_PIPS, UNITS
 
 write_close = write.close
 write_enter = write.enter

@@ -158,7 +158,8 @@ def average_gap(closes_ticks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     sums = np.concatenate(([0], np.cumsum(closes_ticks)))
     fast = (sums[FAST_BARS:] - sums[:-FAST_BARS])[SLOW_BARS - FAST_BARS :]
     slow = sums[SLOW_BARS:] - sums[:-SLOW_BARS]
-    return SLOW_BARS * fast - FAST_BARS * slow
+    gap: np.ndarray[Any, Any] = SLOW_BARS * fast - FAST_BARS * slow
+    return gap
 
 
 def _without_ties(closes_ticks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -174,7 +175,8 @@ def _without_ties(closes_ticks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def to_ticks(prices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return prices in whole ticks, int64."""
-    return np.rint(prices * TICKS_PER_UNIT).astype(np.int64)
+    ticks: np.ndarray[Any, Any] = np.rint(prices * TICKS_PER_UNIT).astype(np.int64)
+    return ticks
 
 
 def _to_bars(open_ns: Any, opens: Any, highs: Any, lows: Any, closes: Any) -> Bars:

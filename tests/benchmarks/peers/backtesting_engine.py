@@ -12,8 +12,6 @@ import backtesting
 import numpy as np
 import pandas as pd
 from backtesting import Backtest, Strategy
-
-from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 from workloads import (
     CAPITAL,
     COMMISSION_FRACTION,
@@ -25,6 +23,8 @@ from workloads import (
     UNITS,
     read_bars,
 )
+
+from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 
 backtesting.backtesting._tqdm = lambda items, **_options: items  # a progress bar is no part of the work
 

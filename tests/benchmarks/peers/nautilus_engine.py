@@ -23,8 +23,6 @@ from nautilus_trader.model.instruments import CurrencyPair
 from nautilus_trader.model.objects import Currency, Money, Price, Quantity
 from nautilus_trader.persistence.wranglers import BarDataWrangler
 from nautilus_trader.trading.strategy import Strategy
-
-from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 from workloads import (
     CAPITAL,
     COMMISSION_FRACTION,
@@ -38,6 +36,8 @@ from workloads import (
     Bars,
     read_bars,
 )
+
+from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 
 VENUE = Venue("SIM")
 

@@ -14,8 +14,6 @@ import numpy as np
 import vectorbt as vbt
 from vectorbt.generic import dispatch as generic
 from vectorbt.portfolio.enums import OppositeEntryMode, StopEntryPrice, StopExitPrice, TradeStatus
-
-from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 from workloads import (
     CAPITAL,
     COMMISSION_FRACTION,
@@ -27,6 +25,8 @@ from workloads import (
     UNITS,
     read_bars,
 )
+
+from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +78,7 @@ def back_test(prices: dict[str, Array], *, kernels: str, n_symbols: int, is_exac
 def _distances(close: Array, opens: Array, buys: Array) -> tuple[Array, Array]:
     """Return stop and target as fractions of the entry price, so that they lie 20 and 40 pips from the deciding close.
 
-    A billionth of a price unit widens what touches the stop: vectorbt multiplies, which may miss a price by its last bit.
+    A billionth of a price unit widens what touches the stop: vectorbt multiplies, which may miss it by the last bit.
     """
     last_close = np.empty_like(close)
     last_close[0], last_close[1:] = close[0], close[:-1]
@@ -116,7 +116,9 @@ def prepare(job: Job, *, kernels: str) -> tuple[Work, Describe]:
 def main() -> None:
     """Serve one of the two engines; the first argument says which."""
     kernels = sys.argv.pop(1)
-    serve(f"vectorbt ({kernels.capitalize()})", lambda: str(vbt.__version__), functools.partial(prepare, kernels=kernels))
+    serve(
+        f"vectorbt ({kernels.capitalize()})", lambda: str(vbt.__version__), functools.partial(prepare, kernels=kernels)
+    )
 
 
 if __name__ == "__main__":
