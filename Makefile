@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check --constraint requirements.txt
 # Tests run side by side; 0 runs them in one process, which a debugger needs.
 WORKERS ?= 2
-# Names of benchmarks, all of them when empty: make bench BENCH="w1 w2"
+# Names of benchmarks, all of them when empty: make bench BENCH=w1,cold
 BENCH ?=
 # Options of pytest: make test TESTS="tests/unit -k settle"
 TESTS ?=
@@ -38,7 +38,7 @@ format: $(VENV)/dev.stamp ## format the code and repair what can be repaired saf
 	@$(BIN)/ruff check --fix .
 
 bench: $(VENV)/test.stamp $(BENCH_VENV)/peers.stamp ## measure speed against other engines, in an environment of their own
-	@$(BIN)/python tests/benchmarks/run.py $(BENCH)
+	@BENCH="$(BENCH)" $(BIN)/python tests/benchmarks/run.py
 
 lock: ## write requirements.txt anew from pyproject.toml
 	@rm -rf build/lock-venv && $(PYTHON) -m venv build/lock-venv
