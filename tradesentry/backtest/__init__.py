@@ -1,1 +1,1 @@
-"""Experiments: runs, sweeps, walk-forwards, their evaluation and their reports."""
+"""Experiments: one back-test, many variants, their evaluation and reports."""

@@ -143,6 +143,8 @@ class Status(IntEnum):
     GROW_TRADES = 1
     GROW_EQUITY = 2
     GROW_REJECTS = 3
+    PAUSED = 4
+    """The step budget of the call is used up; call again."""
     FULL_POSITIONS = 10
     FULL_ORDERS = 11
     FULL_QUEUE = 12

@@ -79,9 +79,7 @@ CALENDAR = _record(
     ("news_from_ns", "i8"),  # where a news calendar exists; 0, 0 when there is none
     ("news_to_ns", "i8"),
 )
-SESSION_CLOCK = _record(
-    ("date", "i8"), ("start_ns", "i8"), ("end_ns", "i8"), ("is_valid", "b1")
-)
+SESSION_CLOCK = _record(("date", "i8"), ("start_ns", "i8"), ("end_ns", "i8"), ("is_valid", "b1"))
 CLOCK = _record(
     ("fx_day", "i8"),  # row number of the FX day that holds the bar's open
     ("fx_day_start_ns", "i8"),
@@ -90,6 +88,7 @@ CLOCK = _record(
     ("week_end_ns", "i8"),
     ("blackout_start_ns", "i8"),  # the present or next blackout; far future when none
     ("blackout_end_ns", "i8"),
+    ("n_moves", "i8"),  # counts changes, so that a copy knows when it is stale
     ("is_holiday", "b1"),
     ("is_news_known", "b1"),
     ("sessions", SESSION_CLOCK, (N_SESSIONS,)),  # the session that holds the bar's open, else the next one
@@ -134,6 +133,32 @@ MARKET = _record(
     ("calendar", CALENDAR),
 )
 
+QUOTE = _record(  # the present of a market, shared by all books on it
+    ("bid", "f8"),
+    ("ask", "f8"),  # with the cost scale applied
+    ("prev_bid", "f8"),  # one bar earlier
+    ("prev_ask", "f8"),
+    ("spread", "f8"),  # of the last bar, after the floor, before the cost scale
+    ("last_close_ns", "i8"),
+    ("is_gap", "b1"),  # the last bar did not open where the one before it closed
+    ("n_bars", "i8"),
+    ("floor_until_ns", "i8"),
+    ("floor_spread", "f8"),
+    ("prev_close", "f8"),
+    ("atr", "f8"),  # Wilder, 14 bars; NaN until known
+    ("atr_sum", "f8"),
+    ("highs", "f8", (N_RECENT,)),
+    ("lows", "f8", (N_RECENT,)),
+    ("recent_at", "i8"),
+    ("day_close", "f8"),
+    ("n_returns", "i8"),
+    ("returns", "f8", (N_RETURNS,)),  # ring of daily log returns
+    ("signed_risk", "f8"),  # scratch of the cluster rule
+    ("cluster", "i8"),
+    ("cursor", CURSOR),
+    ("clock", CLOCK),
+)
+
 LIMITS = _record(
     ("is_on", "b1"),  # False: sizing only, for research
     ("max_idea_risk", "f8"),  # fraction of equity lost at the stop of one entry
@@ -158,6 +183,17 @@ LIMITS = _record(
     ("currency_net_shrinks", "b1"),
     ("open_risk_shrinks", "b1"),
 )
+EXPOSURE = _record(  # sums over positions, orders and queue, rebuilt when an entry is vetted
+    ("net", "f8", (N_CURRENCIES,)),  # account currency
+    ("gross", "f8", (N_CURRENCIES,)),
+    ("risk", "f8", (N_CURRENCIES,)),  # signed loss at the stop per currency leg
+    ("open_risk", "f8"),
+    ("app_risk", "f8"),
+    ("notional", "f8"),
+    ("margin", "f8"),
+    ("n_entries", "i8"),  # positions, orders and queued entries of the account
+    ("n_market", "i8"),  # of them on the market in question
+)
 ACCOUNT = _record(
     ("balance", "f8"),
     ("equity", "f8"),
@@ -167,6 +203,7 @@ ACCOUNT = _record(
     ("peak_equity", "f8"),
     ("day_start_equity", "f8"),
     ("day_ns", "i8"),  # start of the account's FX day
+    ("day_end_ns", "i8"),
     ("trading_state", "i8"),
     ("state_reason", "i8"),  # ExitReason that led there
     ("state_ns", "i8"),
@@ -178,6 +215,7 @@ ACCOUNT = _record(
     ("n_trades", "i8"),
     ("n_trades_today", "i8"),
     ("n_rejects", "i8"),
+    ("n_equity", "i8"),
     ("next_id", "i8"),
     ("last_ns", "i8"),
     ("next_equity_ns", "i8"),  # when the next equity point is due
@@ -186,6 +224,7 @@ ACCOUNT = _record(
     ("n_outcomes", "i8"),
     ("outcomes", "f8", (N_OUTCOMES,)),  # ring of R-multiples
     ("limits", LIMITS),
+    ("exposure", EXPOSURE),
 )
 
 EXITS = _record(
@@ -229,7 +268,10 @@ POSITION = _record(
     ("initial_units", "f8"),
     ("entry_price", "f8"),
     ("entry_ns", "i8"),
-    ("entry_bar", "i8"),  # bar count of the book; its own bar gives no target
+    ("entry_bar", "i8"),  # VIEW.bar_index when it was opened
+    ("entry_settled", "i8"),  # BOOK.settled when it was opened; that bar gives no target
+    ("is_inside", "b1"),  # opened inside a bar, not at its open
+    ("week_end_ns", "i8"),
     ("stop_loss", "f8"),
     ("initial_stop", "f8"),
     ("stop_reason", "i8"),  # ExitReason that the present stop means
@@ -309,31 +351,36 @@ RULES = _record(
 BOOK = _record(
     ("market", "i8"),
     ("variant", "i8"),
+    ("app", "i8"),  # strategies that share a budget share a number
     ("seen", VIEW),  # positions and orders live here; what the strategy may see
     ("rules", RULES),
     ("n_queue", "i8"),
     ("queue", INTENT, (N_INTENTS,)),  # vetted, to be executed at the next open
-    ("last_close_ns", "i8"),
-    ("bid", "f8"),
-    ("ask", "f8"),
+    ("settled", "i8"),  # bars settled, finer bars counted one by one
     ("unrealized", "f8"),  # account currency, at the close
     ("worst_unrealized", "f8"),  # at the bar's adverse extreme
     ("margin_used", "f8"),
-    ("realized", "f8"),  # net of closed parts since the start
+    ("realized", "f8"),  # change of balance by this book since the start
     ("day_start_value", "f8"),  # realized + unrealized at the start of the FX day
     ("is_locked", "b1"),  # market daily loss; until the next FX day
     ("flatten_reason", "i8"),  # ExitReason; everything is closed at the next open
-    ("cursor", CURSOR),
-    ("basket_filled_bar", "i8"),  # last bar on which a basket entry filled
-    ("basket_filled", "i8"),
-    ("n_bars_atr", "i8"),
-    ("atr", "f8"),
-    ("highs", "f8", (N_RECENT,)),
-    ("lows", "f8", (N_RECENT,)),
-    ("day_close", "f8"),
-    ("n_returns", "i8"),
-    ("returns", "f8", (N_RETURNS,)),  # ring of daily log returns
-    ("n_fills", "i8"),
+    ("cross_fill_basket", "i8"),  # basket that filled an entry on the bar being settled
+)
+
+SERIES = _record(  # where the bars of a market lie in memory and which comes next
+    ("bars", "i8"),  # address of a BAR array
+    ("n_bars", "i8"),
+    ("next_bar", "i8"),
+    ("next_close_ns", "i8"),  # far future at the end
+    ("fine", "i8"),  # address of a BAR array of finer bars or ticks
+    ("n_fine", "i8"),
+    ("fine_from", "i8"),  # rows inside the present bar
+    ("fine_to", "i8"),
+)
+LANE = _record(  # one strategy on one market; row i belongs to BOOK row i
+    ("market", "i8"),
+    ("params", "i8"),  # address of the parameter record
+    ("state", "i8"),  # address of the state record
 )
 
 TRADE = _record(
@@ -380,4 +427,20 @@ REJECT = _record(
     ("tag", "i8"),
     ("value", "f8"),
     ("limit", "f8"),
+)
+
+DESK = _record(  # where all the memory of a run lies: addresses of record arrays, with their lengths
+    ("markets", "i8"),
+    ("quotes", "i8"),
+    ("series", "i8"),
+    ("lanes", "i8"),
+    ("books", "i8"),
+    ("trades", "i8"),
+    ("equity", "i8"),
+    ("rejects", "i8"),
+    ("n_markets", "i8"),
+    ("n_lanes", "i8"),
+    ("trade_room", "i8"),
+    ("equity_room", "i8"),
+    ("reject_room", "i8"),
 )

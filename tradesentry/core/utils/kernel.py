@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba import types
+from numba.core import cgutils
 from numba.core import config as numba_config
 from numba.core.types.function_type import WrapperAddressProtocol
 from numba.extending import intrinsic
@@ -35,7 +36,7 @@ OPAQUE = np.dtype([("head", "i8")], align=True)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_plain_records: dict[int, np.record] = {}
+_plain_arrays: dict[int, np.ndarray[Any, Any]] = {}
 
 
 def cache_root() -> Path:
@@ -84,23 +85,8 @@ def kernel(function: F) -> F:
         function: Pure function over records, arrays and scalars. It returns counts and codes; it does not raise.
     """
     numba_config.CACHE_DIR = str(_cache_folder(function))
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
     return compiled
-
-
-def compiled_kernel(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Like `kernel`, compiled at import for one explicit signature: for the few loops that Python calls.
-
-    Args:
-        signature: A Numba signature built from `record_type`, `array_type` and `numba.types`.
-    """
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        numba_config.CACHE_DIR = str(_cache_folder(function))
-        result: Callable[..., Any] = numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function)
-        return result
-
-    return decorate
 
 
 def record_type(dtype: np.dtype[Any]) -> Any:
@@ -165,33 +151,54 @@ def load_records(snapshot: dict[str, Any], dtype: np.dtype[Any]) -> np.recarray[
     return np.frombuffer(snapshot["data"], dtype).copy().view(np.recarray)
 
 
-def address_of(records: np.ndarray[Any, Any], index: int = 0) -> int:
-    """Return the address of one record, as the engine loops take parameters and state of any layout.
+def address_of(records: np.ndarray[Any, Any]) -> int:
+    """Return the address of the first of `records`, as engine loops take memory of any layout or length.
 
     The caller keeps `records` alive as long as the address is in use.
     """
-    address = int(records.ctypes.data) + index * records.dtype.itemsize
+    address = int(records.ctypes.data)
     if not IS_COMPILED:
-        _plain_records[address] = records.view(np.recarray)[index]
+        _plain_arrays[address] = records.view(np.recarray)
     return address
 
 
+def record_at(dtype: np.dtype[Any]) -> Any:
+    """Return a kernel function `(address, index) -> record` that reads memory as records of `dtype`, without a copy."""
+    if not IS_COMPILED:
+        return lambda address, index: _plain_arrays[address][index]
+    record = numba.from_dtype(dtype)
+
+    def typing(typing_context: Any, address: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            step = context.get_constant(types.int64, dtype.itemsize)
+            place = builder.add(arguments[0], builder.mul(arguments[1], step))
+            return builder.inttoptr(place, context.get_value_type(record))
+
+        return record(types.int64, types.int64), codegen
+
+    return intrinsic(typing)
+
+
 @intrinsic
-def _opaque_at(typing_context: Any, address: Any) -> Any:
-    record = numba.from_dtype(OPAQUE)
+def _copy_record(typing_context: Any, target: Any, source: Any) -> Any:
+    if target != source:
+        return None
 
     def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(record))
+        size = context.get_constant(types.intp, source.dtype.itemsize)
+        cgutils.raw_memcpy(builder, arguments[0], arguments[1], size, 1)
+        return context.get_dummy_value()
 
-    return record(types.int64), codegen
-
-
-def _plain_record_at(address: int) -> np.record:
-    return _plain_records[address]
+    return types.none(target, source), codegen
 
 
-opaque_at: Any = _opaque_at if IS_COMPILED else _plain_record_at
-"""Return the record at an address, to be passed on to a function that knows its layout."""
+def _plain_copy_record(target: Any, source: Any) -> None:
+    for name in source.dtype.names:
+        target[name] = source[name]
+
+
+copy_record: Any = _copy_record if IS_COMPILED else _plain_copy_record
+"""Copy one record over another of the same dtype, in kernels: one memcpy, where assignment would move each byte."""
 
 
 class FunctionPointer(WrapperAddressProtocol):  # type: ignore[misc]

@@ -272,7 +272,7 @@ class Stream:
 
     def state_bytes(self) -> bytes:
         """Return the memory of component and bar check, without the cursor, which is found again."""
-        return bytes(self._feed[0].hygiene.tobytes() + self._state.tobytes())
+        return _memory(self._feed, "hygiene").tobytes() + self._state.tobytes()
 
     def save(self) -> dict[str, Any]:
         """Return a snapshot for `restore`."""
@@ -284,9 +284,18 @@ class Stream:
         Raises:
             StateMismatch: The snapshot has another layout.
         """
-        self._feed["hygiene"] = load_records(snapshot["hygiene"], hygiene.STATE)
-        self._state = load_records(snapshot["state"], self._state.dtype)
+        # Checked by layout, then copied byte by byte: a copy by fields would leave the padding undefined.
+        load_records(snapshot["hygiene"], hygiene.STATE)
+        load_records(snapshot["state"], self._state.dtype)
+        _memory(self._feed, "hygiene")[:] = np.frombuffer(snapshot["hygiene"]["data"], np.uint8)
+        self._state.view(np.ndarray).view(np.uint8)[:] = np.frombuffer(snapshot["state"]["data"], np.uint8)
         self._feed[0].is_sought = False
+
+
+def _memory(records: np.recarray[Any, Any], field: str) -> np.ndarray[Any, Any]:
+    """Return the bytes of a field of one record."""
+    dtype, start = (records.dtype.fields or {})[field][:2]
+    return records.view(np.ndarray).view(np.uint8)[start : start + dtype.itemsize]
 
 
 def _twice(records: np.recarray[Any, Any]) -> np.recarray[Any, Any]:

@@ -1,0 +1,269 @@
+"""Play bars through an account: the loop that back-test, sweep and paper account share.
+
+Bars of all markets are merged by the time they are known (`close_ns`). At each instant, in this order: every market
+that has a bar shows it to its quote; every book on those markets is settled; the account is marked and its limits act;
+every strategy on those markets decides; all intents of the instant compete by score, market and sequence. All state is
+memory handed in by the caller, so the loop can stop at any instant (step budget used up, an output array full) and go
+on with the same call.
+"""
+
+from typing import Any
+
+from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
+from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
+from tradesentry.core.domain.records import N_INTENTS, N_ORDERS, N_POSITIONS
+from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account
+from tradesentry.core.execution.book import cancel_all, reduce_position
+from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
+from tradesentry.core.execution.quotes import observe
+from tradesentry.core.execution.risk_manager import refresh_kelly
+from tradesentry.core.execution.settle import mark_at_quote, settle
+from tradesentry.core.utils.kernel import copy_record, kernel
+
+OK = int(Status.OK)
+PAUSED = int(Status.PAUSED)
+GROW_TRADES = int(Status.GROW_TRADES)
+GROW_EQUITY = int(Status.GROW_EQUITY)
+GROW_REJECTS = int(Status.GROW_REJECTS)
+STRATEGY_FAILED = int(Status.STRATEGY)
+END_OF_DATA = int(ExitReason.END_OF_DATA)
+DATA_ENDED = int(RejectCode.END_OF_DATA)
+FAR_FUTURE = 1 << 62
+ROOM_PER_LANE = N_POSITIONS + N_ORDERS + 2 * N_INTENTS
+"""Trades or rejects that one instant can cause on one book."""
+
+
+@kernel
+def next_instant(desk: Any) -> int:
+    """Return the earliest `next_close_ns` of all markets; far future when every series has ended."""
+    now = series_at(desk.series, 0).next_close_ns
+    for m in range(1, desk.n_markets):
+        if series_at(desk.series, m).next_close_ns < now:
+            now = series_at(desk.series, m).next_close_ns
+    return now
+
+
+@kernel
+def _find_finer(row: Any, bar: Any) -> None:
+    """Point the series at the finer bars that open inside `bar`."""
+    i = row.fine_to
+    while i < row.n_fine and bar_at(row.fine, i).open_ns < bar.open_ns:
+        i += 1
+    row.fine_from = i
+    while i < row.n_fine and bar_at(row.fine, i).open_ns < bar.close_ns:
+        i += 1
+    row.fine_to = i
+
+
+@kernel
+def _observe_markets(desk: Any, account: Any, now: int) -> int:
+    """Show the bars of this instant to their quotes; start a new account day when one of them begins it."""
+    for m in range(desk.n_markets):
+        row = series_at(desk.series, m)
+        if row.next_close_ns != now:
+            continue
+        bar = bar_at(row.bars, row.next_bar)
+        status = observe(market_at(desk.markets, m), quote_at(desk.quotes, m), bar)
+        if status != OK:
+            return status
+        if row.n_fine > 0:
+            _find_finer(row, bar)
+        if bar.open_ns >= account.day_end_ns:
+            roll_account_day(account, quote_at(desk.quotes, m).clock)
+    return OK
+
+
+@kernel
+def _settle_books(desk: Any, account: Any, now: int) -> int:
+    """Settle every book whose market has a bar at this instant."""
+    for b in range(desk.n_lanes):
+        book = book_at(desk.books, b)
+        m = book.market
+        row = series_at(desk.series, m)
+        if row.next_close_ns != now:
+            continue
+        seen = book.seen
+        quote = quote_at(desk.quotes, m)
+        if seen.clock.n_moves != quote.clock.n_moves:
+            if seen.bar_index > 0 and quote.clock.fx_day != seen.clock.fx_day:
+                roll_book_day(market_at(desk.markets, m), desk, book, account, quote.clock.fx_day)
+            copy_record(seen.clock, quote.clock)
+        seen.clock.is_news_known = quote.clock.is_news_known
+        seen.bar_index += 1
+        if seen.n_positions == 0 and seen.n_orders == 0 and book.n_queue == 0:
+            book.settled += 1
+            book.flatten_reason = 0
+            if book.margin_used != 0.0 or book.unrealized != 0.0:
+                mark_at_quote(market_at(desk.markets, m), desk, book)
+            continue
+        bar = bar_at(row.bars, row.next_bar)
+        status = settle(market_at(desk.markets, m), desk, book, account, bar, row.fine, row.fine_from, row.fine_to)
+        if status != OK:
+            return status
+    return OK
+
+
+@kernel
+def _ask_strategies(step: Any, desk: Any, account: Any, intents: Any, now: int) -> int:
+    """Let every strategy with a bar at this instant decide; return the number of intents or a negative status."""
+    total = 0
+    for b in range(desk.n_lanes):
+        lane = lane_at(desk.lanes, b)
+        row = series_at(desk.series, lane.market)
+        if row.next_close_ns != now:
+            continue
+        bar = bar_at(row.bars, row.next_bar)
+        room = intents[total:]
+        n = ask_strategy(
+            step,
+            lane.params,
+            lane.state,
+            market_at(desk.markets, lane.market),
+            desk,
+            book_at(desk.books, b),
+            account,
+            bar,
+            room,
+        )
+        if n < 0:
+            return n
+        for i in range(total, total + n):
+            intents[i].lane = b
+            intents[i].seq = i
+        total += n
+    return total
+
+
+@kernel
+def _execute_all(desk: Any, account: Any, intents: Any, n: int, now: int) -> int:
+    """Carry out the intents of one instant in their order of precedence."""
+    for _ in range(n):
+        best = -1
+        for i in range(n):
+            if intents[i].lane >= 0 and (best < 0 or goes_before(intents[i], intents[best])):
+                best = i
+        status = execute(desk, account, intents[best], now)
+        if status != OK:
+            return status
+        intents[best].lane = -1
+    return OK
+
+
+@kernel
+def _write_equity(desk: Any, account: Any, now: int) -> None:
+    """Append an equity point."""
+    row = equity_at(desk.equity, account.n_equity)
+    row.ts_ns = now
+    row.equity = account.equity
+    row.balance = account.balance
+    row.worst_equity = account.worst_equity
+    row.margin_used = account.margin_used
+    row.trading_state = account.trading_state
+    n = 0
+    for b in range(desk.n_lanes):
+        n += book_at(desk.books, b).seen.n_positions
+    row.n_positions = n
+    account.n_equity += 1
+    account.next_equity_ns = now + account.equity_step_ns
+
+
+@kernel
+def _move_on(desk: Any, now: int) -> None:
+    """Advance the series that had a bar at this instant."""
+    for m in range(desk.n_markets):
+        row = series_at(desk.series, m)
+        if row.next_close_ns == now:
+            row.next_bar += 1
+            row.next_close_ns = bar_at(row.bars, row.next_bar).close_ns if row.next_bar < row.n_bars else FAR_FUTURE
+
+
+@kernel
+def play_instant(step: Any, desk: Any, account: Any, intents: Any, now: int) -> int:
+    """Play all bars that close at `now`. See the module docstring for the order.
+
+    Returns:
+        A Status.
+    """
+    status = _observe_markets(desk, account, now)
+    if status != OK:
+        return status
+    n_trades = account.n_trades
+    status = _settle_books(desk, account, now)
+    if status != OK:
+        return status
+    update_account(desk, account, now)
+    if account.n_trades != n_trades and book_at(desk.books, 0).rules.kelly_cap:
+        refresh_kelly(account)
+    n = _ask_strategies(step, desk, account, intents, now)
+    if n < 0:
+        return STRATEGY_FAILED - n
+    if n > 0:
+        return _execute_all(desk, account, intents, n, now)
+    return OK
+
+
+@kernel
+def run(
+    step: Any,
+    desks: Any,
+    accounts: Any,
+    intents: Any,
+    n_steps: int,
+) -> int:
+    """Play at most `n_steps` instants; go on with the same call when the answer is not OK.
+
+    Args:
+        step: First-class function of the strategy (`function_pointer`).
+        desks: DESK array, shape (1,): where the memory of the run lies.
+        accounts: ACCOUNT array, shape (1,).
+        intents: INTENT array, shape (n_lanes * N_INTENTS,).
+        n_steps: Budget of instants, so that the caller can show progress and be interrupted.
+
+    Returns:
+        Status OK at the end of the data, PAUSED when the budget is used up, GROW_... when an output array is full,
+        anything else is a failure that ends the run.
+    """
+    desk = desks[0]
+    account = accounts[0]
+    room = ROOM_PER_LANE * desk.n_lanes
+    for _ in range(n_steps):
+        now = next_instant(desk)
+        if now >= FAR_FUTURE:
+            return OK
+        if account.n_trades + room > desk.trade_room:
+            return GROW_TRADES
+        if account.n_rejects + room > desk.reject_room:
+            return GROW_REJECTS
+        if account.n_equity + 2 > desk.equity_room:
+            return GROW_EQUITY
+        status = play_instant(step, desk, account, intents, now)
+        if status != OK:
+            return status
+        if now >= account.next_equity_ns:
+            _write_equity(desk, account, now)
+        _move_on(desk, now)
+    return PAUSED
+
+
+@kernel
+def finish(desks: Any, accounts: Any) -> None:
+    """Close what is open at the last quotes, cancel what rests, and write the last equity point.
+
+    Arguments as `run`; the arrays have room for one more instant.
+    """
+    desk = desks[0]
+    account = accounts[0]
+    for b in range(desk.n_lanes):
+        book = book_at(desk.books, b)
+        market = market_at(desk.markets, book.market)
+        quote = quote_at(desk.quotes, book.market)
+        cancel_all(book, account, desk, account.last_ns, DATA_ENDED)
+        while book.seen.n_positions > 0:
+            position = book.seen.positions[0]
+            price = quote.bid if position.side > 0 else quote.ask
+            reduce_position(market, desk, book, account, 0, position.units, price, 0.0, account.last_ns, END_OF_DATA)
+        mark_at_quote(market, desk, book)
+    update_account(desk, account, account.last_ns)
+    if account.n_equity > 0 and equity_at(desk.equity, account.n_equity - 1).ts_ns == account.last_ns:
+        account.n_equity -= 1
+    _write_equity(desk, account, account.last_ns)

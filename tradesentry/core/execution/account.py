@@ -1,0 +1,183 @@
+"""Value the account and act on its limits: day roll and swap, margin stop-out, daily loss, drawdown.
+
+Runs once per instant, after every book with a bar at that instant was settled and before any strategy decides, so the
+order of markets cannot matter. Limits look at the adverse extreme of the bars: a loss that was there inside a bar
+counts. What they order (flatten, cancel) is executed from the next open of each market.
+"""
+
+from typing import Any
+
+from tradesentry.core.execution.desk import book_at, market_at, quote_at
+from tradesentry.core.domain.orders import ExitReason, RejectCode, TradingState
+from tradesentry.core.execution.book import cancel_all, pay, reduce_position
+from tradesentry.core.execution.costs import swap_money, to_account
+from tradesentry.core.execution.settle import mark_at_quote
+from tradesentry.core.utils.kernel import kernel
+
+ACTIVE = int(TradingState.ACTIVE)
+REDUCING = int(TradingState.REDUCING)
+HALTED = int(TradingState.HALTED)
+MARGIN = int(ExitReason.MARGIN)
+DAILY_LOSS = int(ExitReason.DAILY_LOSS)
+DRAWDOWN = int(ExitReason.DRAWDOWN)
+TRADING_STATE = int(RejectCode.TRADING_STATE)
+MARKET_LOCKED = int(RejectCode.MARKET_LOCKED)
+
+
+@kernel
+def roll_account_day(account: Any, clock: Any) -> None:
+    """Start the account's FX day: keep its start equity, lift a daily lock.
+
+    Args:
+        account: ACCOUNT, its equity as of the last instant of the day before.
+        clock: CLOCK of a bar of the new day.
+    """
+    account.day_ns = clock.fx_day_start_ns
+    account.day_end_ns = clock.fx_day_end_ns
+    account.day_start_equity = account.equity
+    account.daily_pnl = 0.0
+    account.n_trades_today = 0
+    if account.trading_state == REDUCING and account.state_reason == DAILY_LOSS:
+        account.trading_state = ACTIVE
+        account.state_reason = 0
+        account.state_ns = clock.fx_day_start_ns
+
+
+@kernel
+def roll_book_day(market: Any, desk: Any, book: Any, account: Any, row: int) -> None:
+    """End the FX days up to calendar row `row`: book swap on every position, start the market's day value.
+
+    Args:
+        market: MARKET with its calendar.
+        desk: DESK, the memory of the run.
+        book: BOOK whose `seen.clock` still shows the day that ends.
+        account: ACCOUNT that pays or is paid.
+        row: FX-day row of the bar about to be settled.
+    """
+    seen = book.seen
+    bid = quote_at(desk.quotes, market.index).prev_bid
+    ask = quote_at(desk.quotes, market.index).prev_ask
+    for ended in range(seen.clock.fx_day, row):
+        weekday = market.calendar.fx_days[ended].weekday
+        for i in range(seen.n_positions):
+            position = seen.positions[i]
+            money = swap_money(market, desk, position, bid, ask, weekday)
+            position.swap += money
+            pay(book, account, money)
+    book.day_start_value = book.realized + book.unrealized
+    book.is_locked = False
+
+
+@kernel
+def _sum_books(account: Any, desk: Any) -> None:
+    """Write equity, margin and the worst equity of the instant from the marks of all books."""
+    unrealized = 0.0
+    worst = 0.0
+    margin = 0.0
+    for i in range(desk.n_lanes):
+        unrealized += book_at(desk.books, i).unrealized
+        worst += book_at(desk.books, i).worst_unrealized
+        margin += book_at(desk.books, i).margin_used
+    account.equity = account.balance + unrealized
+    account.worst_equity = min(account.balance + worst, account.equity)
+    account.margin_used = margin
+    account.free_margin = account.equity - margin
+
+
+@kernel
+def _largest_loser(desk: Any) -> tuple[int, int]:
+    """Return (book, position row) of the position that loses most at the present quotes; (-1, -1) if none is open."""
+    found_book = -1
+    found_row = -1
+    worst = 0.0
+    for b in range(desk.n_lanes):
+        seen = book_at(desk.books, b).seen
+        for i in range(seen.n_positions):
+            position = seen.positions[i]
+            market = market_at(desk.markets, book_at(desk.books, b).market)
+            quote = quote_at(desk.quotes, market.index)
+            price = quote.bid if position.side > 0 else quote.ask
+            gain = position.side * (price - position.entry_price) * position.units
+            money = to_account(market, desk, gain, quote.bid, quote.ask)
+            if found_book < 0 or money < worst:
+                found_book = b
+                found_row = i
+                worst = money
+    return found_book, found_row
+
+
+@kernel
+def _stop_out(desk: Any, account: Any, ts_ns: int) -> None:
+    """Close the largest losers at the present quotes until equity is above the stop-out level of the margin used."""
+    while account.margin_used > 0.0 and account.equity < account.limits.stop_out_level * account.margin_used:
+        b, row = _largest_loser(desk)
+        if b < 0:
+            return
+        book = book_at(desk.books, b)
+        market = market_at(desk.markets, book.market)
+        quote = quote_at(desk.quotes, market.index)
+        position = book.seen.positions[row]
+        price = quote.bid if position.side > 0 else quote.ask
+        reduce_position(market, desk, book, account, row, position.units, price, 0.0, ts_ns, MARGIN)
+        mark_at_quote(market, desk, book)
+        _sum_books(account, desk)
+
+
+@kernel
+def _set_state(desk: Any, account: Any, ts_ns: int, state: int, reason: int, flattens: bool) -> None:
+    """Worsen the trading state; cancel all entries and, if so ordered, flatten everything at the next opens."""
+    account.trading_state = state
+    account.state_reason = reason
+    account.state_ns = ts_ns
+    for i in range(desk.n_lanes):
+        cancel_all(book_at(desk.books, i), account, desk, ts_ns, TRADING_STATE)
+        if flattens and book_at(desk.books, i).seen.n_positions > 0:
+            book_at(desk.books, i).flatten_reason = reason
+
+
+@kernel
+def _lock_markets(desk: Any, account: Any, ts_ns: int) -> None:
+    """Lock and flatten a market that lost its daily share."""
+    floor = -account.limits.market_daily_loss * account.day_start_equity
+    for i in range(desk.n_lanes):
+        book = book_at(desk.books, i)
+        value = book.realized + min(book.worst_unrealized, book.unrealized) - book.day_start_value
+        if not book.is_locked and value <= floor:
+            book.is_locked = True
+            cancel_all(book, account, desk, ts_ns, MARKET_LOCKED)
+            if book.seen.n_positions > 0:
+                book.flatten_reason = DAILY_LOSS
+
+
+@kernel
+def update_account(desk: Any, account: Any, ts_ns: int) -> None:
+    """Mark the account to market at `ts_ns` and apply margin, daily loss and drawdown limits.
+
+    Args:
+        desk: DESK, the memory of the run.
+        account: ACCOUNT, updated.
+        ts_ns: The instant.
+    """
+    _sum_books(account, desk)
+    if account.margin_used > 0.0 and account.equity < account.limits.stop_out_level * account.margin_used:
+        _stop_out(desk, account, ts_ns)
+    account.last_ns = ts_ns
+    if account.equity > account.peak_equity:
+        account.peak_equity = account.equity
+    account.drawdown = 1.0 - account.worst_equity / account.peak_equity
+    account.daily_pnl = account.equity - account.day_start_equity
+    if account.drawdown > account.max_drawdown:
+        account.max_drawdown = account.drawdown
+    limits = account.limits
+    if not limits.is_on or account.trading_state == HALTED:
+        return
+    if account.drawdown >= limits.drawdown_halt:
+        _set_state(desk, account, ts_ns, HALTED, DRAWDOWN, True)
+        return
+    if account.drawdown >= limits.drawdown_reduce and account.state_reason != DRAWDOWN:
+        _set_state(desk, account, ts_ns, REDUCING, DRAWDOWN, False)
+    if account.trading_state == ACTIVE:
+        if account.worst_equity - account.day_start_equity <= -limits.daily_loss * account.day_start_equity:
+            _set_state(desk, account, ts_ns, REDUCING, DAILY_LOSS, True)
+        else:
+            _lock_markets(desk, account, ts_ns)

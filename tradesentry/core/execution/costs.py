@@ -1,0 +1,172 @@
+"""What a fill costs: spread, slippage, commission, swap, and the way into account currency.
+
+Bars are bid; ask = bid + spread. Where the data carry no spread (or less than the market's minimum) the floor of the
+hour of the week applies, multiplied around 17:00 New York and after news starts. Every cost is multiplied by
+`MARKET.cost_scale`, so results at 0, 1 and 2 times the costs come from the same decisions on the same bars.
+"""
+
+import math
+from enum import IntEnum
+from typing import Any
+
+from tradesentry.core.execution.desk import quote_at
+from tradesentry.core.utils.kernel import kernel
+
+NS_PER_MINUTE = 60_000_000_000
+NS_PER_HOUR = 60 * NS_PER_MINUTE
+ROLLOVER_NS = 15 * NS_PER_MINUTE
+AFTER_NEWS_NS = 5 * NS_PER_MINUTE
+EPOCH_HOUR_OF_WEEK = 72  # 1970-01-01 00:00 UTC was a Thursday; weeks count from Monday
+FAR_FUTURE_NS = 1 << 62
+HALF_NORMAL_MEAN = math.sqrt(2.0 / math.pi)
+TWO_PI = 2.0 * math.pi
+
+
+class Conversion(IntEnum):
+    """How quote currency becomes account currency."""
+
+    FIXED = 0
+    """`MARKET.fixed_rate`; 1 when the quote currency is the account's."""
+    OWN_PRICE = 1
+    """The base currency is the account's: divide by this market's own price."""
+    CROSS_MULTIPLY = 2
+    """Another market quotes QUOTE/ACCOUNT."""
+    CROSS_DIVIDE = 3
+    """Another market quotes ACCOUNT/QUOTE."""
+
+
+OWN_PRICE = int(Conversion.OWN_PRICE)
+CROSS_MULTIPLY = int(Conversion.CROSS_MULTIPLY)
+CROSS_DIVIDE = int(Conversion.CROSS_DIVIDE)
+
+
+@kernel
+def to_account(market: Any, desk: Any, amount: float, bid: float, ask: float) -> float:
+    """Return `amount` of quote currency in account currency, at the side that is worse for the account.
+
+    Args:
+        market: MARKET whose quote currency `amount` is in.
+        desk: DESK, the memory of the run.
+        amount: Quote currency; a gain is sold, a loss is bought.
+        bid: This market's bid at the moment of conversion, used when it quotes the account currency itself.
+        ask: This market's ask.
+    """
+    how = market.conversion
+    if how == 0:
+        return amount * market.fixed_rate
+    if how == OWN_PRICE:
+        return amount / ask if amount > 0.0 else amount / bid
+    cross = quote_at(desk.quotes, market.cross_index)
+    if how == CROSS_MULTIPLY:
+        return amount * cross.bid if amount > 0.0 else amount * cross.ask
+    return amount / cross.ask if amount > 0.0 else amount / cross.bid
+
+
+@kernel
+def price_unit_value(market: Any, desk: Any, bid: float, ask: float) -> float:
+    """Return account money lost per unit for an adverse price move of 1 (the losing side of the conversion)."""
+    return -to_account(market, desk, -1.0, bid, ask)
+
+
+@kernel
+def hour_of_week(ts_ns: int) -> int:
+    """Return the UTC hour of the week, Monday 00:00 = 0."""
+    return (ts_ns // NS_PER_HOUR + EPOCH_HOUR_OF_WEEK) % 168
+
+
+@kernel
+def _refresh_floor(market: Any, quote: Any, ts_ns: int) -> None:
+    """Find the spread floor at `ts_ns` and until when it holds."""
+    clock = quote.clock
+    spread = max(market.spread_floor[hour_of_week(ts_ns)], market.min_spread)
+    until = (ts_ns // ROLLOVER_NS + 1) * ROLLOVER_NS
+    near_rollover = ts_ns < clock.fx_day_start_ns + ROLLOVER_NS or ts_ns >= clock.fx_day_end_ns - ROLLOVER_NS
+    news_ns = clock.blackout_start_ns
+    if ts_ns < news_ns:
+        until = min(until, news_ns)
+    elif ts_ns < news_ns + AFTER_NEWS_NS:
+        until = min(until, news_ns + AFTER_NEWS_NS)
+    if near_rollover or news_ns <= ts_ns < news_ns + AFTER_NEWS_NS:
+        spread *= market.spread_mult
+    quote.floor_spread = spread
+    quote.floor_until_ns = until
+
+
+@kernel
+def bar_spread(market: Any, quote: Any, bar: Any) -> float:
+    """Return the spread of `bar` after the market's floor, before the cost scale, price units."""
+    spread = bar.spread
+    if spread > 0.0 and spread >= market.min_spread:
+        return spread
+    if bar.open_ns >= quote.floor_until_ns:
+        _refresh_floor(market, quote, bar.open_ns)
+    if spread > 0.0:
+        return max(spread, market.min_spread)
+    return quote.floor_spread
+
+
+@kernel
+def _uniform(seed: int, counter: int) -> float:
+    """Return a uniform draw in (0, 1) that depends on (seed, counter) only.
+
+    Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators" (the mixing step), on 63 bits.
+    """
+    mask = 0x7FFFFFFFFFFFFFFF
+    z = (seed * 1_000_003 + counter * 0x1E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0x3F58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x14D049BB133111EB) & mask
+    z = z ^ (z >> 31)
+    return ((z >> 11) + 0.5) / 4503599627370496.0
+
+
+@kernel
+def slippage(market: Any, quote: Any, fill_number: int) -> float:
+    """Return the adverse slippage of a market or stop fill, price units >= 0.
+
+    The expected value `slippage_mean + slippage_atr * ATR(14)`; with a seed, a half-normal draw of that mean that
+    depends on (seed, market, fill number) only.
+    """
+    expected = market.slippage_mean
+    if market.slippage_atr > 0.0 and quote.atr > 0.0:
+        expected += market.slippage_atr * quote.atr
+    expected *= market.cost_scale
+    if market.slippage_seed == 0 or expected == 0.0:
+        return expected
+    seed = market.slippage_seed * 1_009 + market.index
+    radius = math.sqrt(-2.0 * math.log(_uniform(seed, 2 * fill_number)))
+    normal = radius * math.cos(TWO_PI * _uniform(seed, 2 * fill_number + 1))
+    return expected * abs(normal) / HALF_NORMAL_MEAN
+
+
+@kernel
+def commission(market: Any, units: float, notional: float) -> float:
+    """Return the commission of one side, account currency >= 0.
+
+    Args:
+        market: MARKET with a price per unit, a fraction of notional and a minimum.
+        units: Units filled.
+        notional: Their value in account currency.
+    """
+    money = units * market.commission_per_unit + notional * market.commission_fraction
+    if money < market.commission_min and units > 0.0:
+        money = market.commission_min
+    return money * market.cost_scale
+
+
+@kernel
+def swap_money(market: Any, desk: Any, position: Any, bid: float, ask: float, weekday: int) -> float:
+    """Return the swap booked on a position at the end of the FX day `weekday`, account currency.
+
+    Args:
+        market: MARKET with `swap_long`, `swap_short` (price units a night, or an annual rate) and nights per weekday.
+        desk: DESK, the memory of the run.
+        position: POSITION that is open at 17:00 New York.
+        bid: Last bid before the roll.
+        ask: Last ask before the roll.
+        weekday: Day that ends, Monday = 0; Wednesday usually counts three nights.
+    """
+    per_night = market.swap_long if position.side > 0 else market.swap_short
+    if market.swap_is_rate:
+        per_night = per_night * bid / 365.0
+    nights = market.swap_day_weights[weekday] * market.cost_scale
+    return to_account(market, desk, per_night * nights * position.units, bid, ask)

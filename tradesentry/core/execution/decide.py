@@ -1,0 +1,246 @@
+"""Decide: show the strategy its view, take its intents, size and vet them, and put them where they will be executed.
+
+One function for every driver. Market entries and closes wait in the book's queue for the next open; limit and stop
+entries rest as orders; cancels and moved stops take effect at once, before the next bar. Intents of one instant compete
+by (score, market, sequence), so the order in which strategies were asked does not matter. A refusal is a REJECT with
+its reason, never an exception and never silent.
+"""
+
+import math
+from typing import Any
+
+from tradesentry.core.execution.desk import book_at, market_at, quote_at
+from tradesentry.core.domain.orders import Action, OrderType, RejectCode, Status
+from tradesentry.core.execution.book import add_order, cancel_all, note_reject, remove_order
+from tradesentry.core.execution.costs import price_unit_value
+from tradesentry.core.execution.portfolio_manager import vet_portfolio
+from tradesentry.core.execution.protection import tighten
+from tradesentry.core.execution.risk_manager import check_prices, entry_block, round_to, size_entry
+from tradesentry.core.utils.kernel import OPAQUE, copy_record, kernel, record_at
+
+opaque_at = record_at(OPAQUE)
+OK = int(Status.OK)
+FULL_QUEUE = int(Status.FULL_QUEUE)
+STRATEGY_FAILED = int(Status.STRATEGY)
+ENTER = int(Action.ENTER)
+CANCEL = int(Action.CANCEL)
+CLOSE = int(Action.CLOSE)
+MODIFY = int(Action.MODIFY)
+MARKET_ORDER = int(OrderType.MARKET)
+DUPLICATE = int(RejectCode.DUPLICATE)
+SHRUNK = int(RejectCode.SHRUNK)
+UNKNOWN_TARGET = int(RejectCode.UNKNOWN_TARGET)
+LOOSENS_STOP = int(RejectCode.LOOSENS_STOP)
+TARGET_SIDE = int(RejectCode.TARGET_SIDE)
+
+
+@kernel
+def show(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> int:
+    """Bring the strategy's view up to date with the closed bar; return why entries are blocked, 0 if they are not.
+
+    Positions and orders live in the view already; this writes account, quote and clock.
+    """
+    seen = book.seen
+    quote = quote_at(desk.quotes, market.index)
+    seen.last_spread = quote.spread
+    seen.price_unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
+    seen.equity = account.equity
+    seen.balance = account.balance
+    seen.trading_state = account.trading_state
+    code = entry_block(book, account, close_ns)
+    seen.is_blocked = code != 0
+    return code
+
+
+@kernel
+def ask_strategy(
+    step: Any,
+    params: int,
+    state: int,
+    market: Any,
+    desk: Any,
+    book: Any,
+    account: Any,
+    bar: Any,
+    intents: Any,
+) -> int:
+    """Call `step` on a closed bar and return the number of intents it wrote, or a negative status of its own.
+
+    Args:
+        step: First-class function of the strategy.
+        params: Address of its parameter record.
+        state: Address of its state record.
+        market: MARKET.
+        desk: DESK, the memory of the run.
+        book: BOOK, settled up to the bar.
+        account: ACCOUNT, marked up to the bar.
+        bar: BAR, closed.
+        intents: INTENT array to write into.
+    """
+    code = show(market, desk, book, account, bar.close_ns)
+    if code != 0 and book.seen.n_orders > 0:
+        cancel_all(book, account, desk, bar.close_ns, code)
+    n = step(opaque_at(params, 0), opaque_at(state, 0), bar, book.seen, intents)
+    if book.seen.bar_index <= book.rules.warmup_bars and n > 0:
+        return 0
+    return n
+
+
+@kernel
+def _is_duplicate(book: Any, intent: Any, close_ns: int) -> bool:
+    """Say whether the book already holds the same entry from this bar."""
+    for i in range(book.n_queue):
+        other = book.queue[i]
+        if (
+            other.action == ENTER
+            and other.side == intent.side
+            and other.basket == intent.basket
+            and intent.type == MARKET_ORDER
+        ):
+            return True
+    seen = book.seen
+    for i in range(seen.n_orders):
+        order = seen.orders[i]
+        if order.placed_ns == close_ns and order.side == intent.side and order.type == intent.type:
+            if order.price == intent.price and order.basket == intent.basket:
+                return True
+    return False
+
+
+@kernel
+def _enter(desk: Any, account: Any, book: Any, intent: Any, close_ns: int) -> int:
+    """Vet one entry and queue or rest it."""
+    market = market_at(desk.markets, book.market)
+    quote = quote_at(desk.quotes, market.index)
+    code = entry_block(book, account, close_ns)
+    if code == 0:
+        code = check_prices(market, quote, book, intent, close_ns)
+    if code == 0 and _is_duplicate(book, intent, close_ns):
+        code = DUPLICATE
+    if code == 0:
+        code = size_entry(market, desk, book, account, intent)
+    asked = intent.units
+    if code == 0:
+        code = vet_portfolio(desk, account, book, intent)
+    if code != 0:
+        note_reject(account, desk, book, close_ns, code, intent, intent.stop_loss, intent.signal_price)
+        return OK
+    if intent.units < asked:
+        note_reject(account, desk, book, close_ns, SHRUNK, intent, asked, intent.units)
+    if intent.type != MARKET_ORDER:
+        return add_order(book, account, intent, close_ns)
+    return _queue(book, intent)
+
+
+@kernel
+def _queue(book: Any, intent: Any) -> int:
+    """Queue an intent for the next open."""
+    if book.n_queue >= book.queue.shape[0]:
+        return FULL_QUEUE
+    copy_record(book.queue[book.n_queue], intent)
+    book.n_queue += 1
+    return OK
+
+
+@kernel
+def _cancel(book: Any, intent: Any) -> bool:
+    """Remove the orders that a CANCEL names; say whether there was one."""
+    seen = book.seen
+    found = False
+    i = 0
+    while i < seen.n_orders:
+        order = seen.orders[i]
+        is_meant = order.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, order.basket)
+        if is_meant and intent.side in (0, order.side):
+            remove_order(book, i)
+            found = True
+        else:
+            i += 1
+    return found
+
+
+@kernel
+def _modify_order(market: Any, order: Any, stop: float, target: float) -> int:
+    """Move stop and target of a resting order; its stop may not move away from the entry. Return a RejectCode."""
+    if not math.isnan(stop):
+        if (stop - order.stop_loss) * order.side < -1e-9 * market.tick:
+            return LOOSENS_STOP
+        order.stop_loss = stop
+    if not math.isnan(target):
+        if (target - order.price) * order.side <= 0.0:
+            return TARGET_SIDE
+        order.take_profit = target
+    return 0
+
+
+@kernel
+def _modify(market: Any, book: Any, intent: Any) -> int:
+    """Move stop and target of the position or order that a MODIFY names. Return a RejectCode."""
+    seen = book.seen
+    stop = round_to(intent.stop_loss, market.tick)
+    target = round_to(intent.take_profit, market.tick)
+    code = UNKNOWN_TARGET
+    for i in range(seen.n_positions):
+        position = seen.positions[i]
+        is_meant = position.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, position.basket)
+        if is_meant:
+            code = 0
+            if (
+                not math.isnan(stop)
+                and stop != position.stop_loss
+                and not tighten(position, stop, position.stop_reason)
+            ):
+                return LOOSENS_STOP
+            if not math.isnan(target):
+                position.take_profit = target
+    for i in range(seen.n_orders):
+        order = seen.orders[i]
+        is_meant = order.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, order.basket)
+        if is_meant:
+            code = _modify_order(market, order, stop, target)
+            if code != 0:
+                return code
+    return code
+
+
+@kernel
+def execute(desk: Any, account: Any, intent: Any, close_ns: int) -> int:
+    """Carry out one intent of a closed bar.
+
+    Args:
+        desk: DESK, the memory of the run.
+        account: ACCOUNT.
+        intent: INTENT; prices are rounded, units and risk are written.
+        close_ns: Close of the bar that decided.
+
+    Returns:
+        A Status; a refusal is a REJECT, not a status.
+    """
+    book = book_at(desk.books, intent.lane)
+    action = intent.action
+    if action == ENTER:
+        return _enter(desk, account, book, intent, close_ns)
+    if action == CLOSE:
+        return _queue(book, intent)
+    if action == CANCEL:
+        if not _cancel(book, intent) and intent.target_id > 0:
+            note_reject(account, desk, book, close_ns, UNKNOWN_TARGET, intent, float(intent.target_id), math.nan)
+    elif action == MODIFY:
+        code = _modify(market_at(desk.markets, book.market), book, intent)
+        if code != 0:
+            note_reject(account, desk, book, close_ns, code, intent, intent.stop_loss, intent.take_profit)
+    return OK
+
+
+@kernel
+def goes_before(a: Any, b: Any) -> bool:
+    """Say whether intent `a` is executed before `b`: closes and cancels first, then higher score, market, sequence."""
+    a_enters = a.action == ENTER
+    b_enters = b.action == ENTER
+    if a_enters != b_enters:
+        return b_enters
+    if a.score != b.score and a_enters:
+        return a.score > b.score
+    if a.lane != b.lane:
+        return a.lane < b.lane
+    return a.seq < b.seq

@@ -1,0 +1,99 @@
+"""Keep the present of a market: clock, bid and ask, gap flag, ATR, recent extremes, daily returns.
+
+`observe` runs once per closed bar and market, before any book on that market is settled, so books that share a market
+(variants of a sweep on one portfolio) and markets that convert for others all see the same quote.
+"""
+
+import math
+from typing import Any
+
+from tradesentry.core.domain.orders import Status
+from tradesentry.core.domain.records import N_RECENT, N_RETURNS
+from tradesentry.core.execution.costs import bar_spread
+from tradesentry.core.market.clock import advance
+from tradesentry.core.utils.kernel import kernel
+
+OK = int(Status.OK)
+ATR_BARS = 14
+"""Length of the ATR that slippage and trailing stops use."""
+
+
+@kernel
+def _track_volatility(quote: Any, bar: Any) -> None:
+    """Update Wilder's ATR(14) and the ring of recent highs and lows. Definition: strategies 2.2."""
+    n = quote.n_bars
+    if n > 0:
+        true_range = max(bar.high - bar.low, abs(bar.high - quote.prev_close), abs(bar.low - quote.prev_close))
+        if n < ATR_BARS:
+            quote.atr_sum += true_range
+        elif n == ATR_BARS:
+            quote.atr = (quote.atr_sum + true_range) / ATR_BARS
+        else:
+            quote.atr += (true_range - quote.atr) / ATR_BARS
+    row = quote.recent_at + 1
+    if row == N_RECENT:
+        row = 0
+    quote.recent_at = row
+    quote.highs[row] = bar.high
+    quote.lows[row] = bar.low
+
+
+@kernel
+def _close_day(quote: Any) -> None:
+    """Append the log return of the FX day that has just ended to the ring of daily returns."""
+    if quote.day_close > 0.0:
+        quote.returns[quote.n_returns % N_RETURNS] = math.log(quote.prev_close / quote.day_close)
+        quote.n_returns += 1
+    quote.day_close = quote.prev_close
+
+
+@kernel
+def observe(market: Any, quote: Any, bar: Any) -> int:
+    """Show one closed bar to the quote of its market.
+
+    Args:
+        market: MARKET with its calendar.
+        quote: QUOTE, updated.
+        bar: BAR, later than the last one.
+
+    Returns:
+        A Status: OK, or NO_CALENDAR when the bar lies outside the calendar.
+    """
+    day_end_ns = quote.clock.fx_day_end_ns
+    status = advance(market.calendar, quote.cursor, quote.clock, bar.open_ns, bar.close_ns)
+    if status != OK:
+        return status
+    if bar.open_ns >= day_end_ns and quote.n_bars > 0:
+        _close_day(quote)
+    quote.is_gap = quote.n_bars > 0 and bar.open_ns > quote.last_close_ns
+    spread = bar_spread(market, quote, bar)
+    quote.spread = spread
+    quote.prev_bid = quote.bid
+    quote.prev_ask = quote.ask
+    quote.bid = bar.close
+    quote.ask = bar.close + spread * market.cost_scale
+    if market.tracks_atr:
+        _track_volatility(quote, bar)
+    quote.prev_close = bar.close
+    quote.last_close_ns = bar.close_ns
+    quote.n_bars += 1
+    return OK
+
+
+@kernel
+def annual_volatility(quote: Any) -> float:
+    """Return the annualized standard deviation of daily log returns, fraction; NaN under 20 days.
+
+    Source: sample deviation (ddof = 1) times sqrt(252).
+    """
+    n = min(quote.n_returns, N_RETURNS)
+    if n < 20:
+        return math.nan
+    mean = 0.0
+    for i in range(n):
+        mean += quote.returns[i]
+    mean /= n
+    total = 0.0
+    for i in range(n):
+        total += (quote.returns[i] - mean) ** 2
+    return math.sqrt(total / (n - 1) * 252.0)
