@@ -141,7 +141,7 @@ def synthetic_bars(
         n_bars: How many bars of each symbol.
         seed: 0 or more; the same seed gives the same bits.
         variant: plain, random_walk, trend, mean_revert or teaching.
-        gaps: Fraction of minutes without data in average activity, 0 to 0.5; more in quiet hours.
+        gaps: About the fraction of minutes without data, 0 to 0.5; more in quiet hours, and now and then a stretch.
         jumps: Expected jumps per week and currency, each 4 to 12 minute deviations, 0 to 1000.
         spread: Spread as a multiple of the typical one, 0 to 100; 0 makes all spreads zero.
         tick: Price step instead of the instruments'; a power of two makes sums of prices exact.

@@ -110,7 +110,7 @@ PATTERNS: Final[MappingProxyType[Variant, Pattern]] = MappingProxyType(
     {
         "plain": Pattern(),
         "random_walk": Pattern(),
-        "trend": Pattern(drift=0.03),
+        "trend": Pattern(drift=0.04),
         "mean_revert": Pattern(permanent=0.6, transitory=0.4, half_life_minutes=480.0),
         "teaching": Pattern(permanent=0.2, transitory=0.8, half_life_minutes=720.0),
     }

@@ -53,6 +53,8 @@ from tradesentry.core.utils.kernel import new_records
 _BLOCK_DAYS: Final = 10
 _MINUTES_PER_WEEK: Final = 7_200
 _VOLUME_PER_MINUTE: Final = 60.0
+_SINGLE_GAPS: Final = 0.34
+"""Brings the share of missing minutes, single ones and stretches, to the one that was asked for."""
 _LEVEL_TOO_LOW: Final = 100
 """Ticks; below it the grid would be too coarse for a walk."""
 
@@ -229,7 +231,7 @@ class _Symbol:
         """Return which minutes have data: quiet ones go missing first, and now and then a longer stretch does."""
         uniform = self._missing.random(len(active))
         gaps = self._settings.gaps
-        keep = uniform >= np.minimum(0.9, gaps / np.maximum(active, 0.2) ** 2)
+        keep = uniform >= np.minimum(0.9, _SINGLE_GAPS * gaps / np.maximum(active, 0.2) ** 2)
         for start in np.flatnonzero(uniform > 1 - gaps / 500):
             keep[start : start + 15 + int(uniform[start] * 1e9) % 120] = False
         return np.asarray(keep, dtype=np.bool_)

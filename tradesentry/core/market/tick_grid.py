@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tradesentry.core.domain.errors import ConfigError, DataError
 
-_LARGEST_DENOMINATOR: Final = 1 << 26
+_LARGEST_DENOMINATOR: Final = 10**9
 _TOLERANCE: Final = 1e-4
 """How far from a whole tick a stored price may lie, ticks."""
 _DECIMALS: Final = tuple(10.0**-n for n in range(9))
@@ -23,7 +23,7 @@ def tick_fraction(tick: float) -> tuple[int, int]:
     """Return numerator and denominator of a tick: 0.00001 is 1/100000, 0.25 is 1/4, 5.0 is 5/1.
 
     Raises:
-        ConfigError: The tick is not above 0, or no fraction with a denominator up to 2**26.
+        ConfigError: The tick is not above 0, or no fraction with a denominator up to a billion.
     """
     fraction = Fraction(tick).limit_denominator(_LARGEST_DENOMINATOR) if np.isfinite(tick) and tick > 0 else Fraction(0)
     if fraction <= 0 or abs(float(fraction) / tick - 1) > 1e-9:

@@ -48,8 +48,7 @@ def test_easter_is_where_almanacs_put_it(day):
         (
             "JPY",
             2022,
-            "01-03 01-10 02-11 02-23 03-21 04-15 04-29 05-03 05-04 05-05 07-18 08-11 09-19 09-23 10-10 11-03 "
-            "11-23",
+            "01-03 01-10 02-11 02-23 03-21 04-15 04-29 05-03 05-04 05-05 07-18 08-11 09-19 09-23 10-10 11-03 11-23",
         ),
         ("CHF", 2024, "01-01 01-02 03-29 04-01 05-09 05-20 08-01 12-25 12-26"),
         ("CAD", 2023, "01-02 02-20 04-07 05-22 07-03 08-07 09-04 10-02 10-09 11-13 12-25 12-26"),
@@ -186,12 +185,12 @@ def test_rows_of_the_past_are_the_same_in_a_longer_calendar():
         assert short.session_bounds[slot, :n].tobytes() == long.session_bounds[slot, :n].tobytes()
 
 
-def test_the_clock_walks_every_hour_of_a_year_of_real_rows_as_the_public_functions_say():
+def test_the_clock_walks_a_year_of_real_rows_as_the_public_functions_say():
     calendar = year_2024(CalendarSpec(("london", "new_york", "kill_zone_asia")))
     cursor, clock = new_records(1, CURSOR)[0], new_records(1, CLOCK)[0]
     seek(calendar, cursor, clock, utc("2024-01-02"))
 
-    for open_ns in range(utc("2024-01-02"), utc("2024-12-30"), 7 * HOUR_NS):
+    for open_ns in range(utc("2024-01-02"), utc("2024-12-30"), 25 * HOUR_NS):
         assert advance(calendar, cursor, clock, open_ns, open_ns + HOUR_NS) == Status.OK
         assert open_ns < clock.fx_day_end_ns
         for slot, name in enumerate(("london", "new_york", "kill_zone_asia")):
