@@ -59,7 +59,7 @@ points = st.lists(st.integers(0, 200), unique=True, max_size=24).map(sorted).map
     news=st.tuples(st.integers(0, 100), st.integers(0, 200)),
     steps=st.lists(st.integers(1, 30), min_size=1, max_size=20),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_the_moving_cursor_equals_a_fresh_search_at_every_bar(gaps, sessions, blackouts, news, steps):
     """Planted fault that this catches: `>` instead of `>=` in one comparison of `advance`."""
     starts = np.cumsum([0, *(24 + gap for gap in gaps)])
@@ -81,7 +81,7 @@ def test_the_moving_cursor_equals_a_fresh_search_at_every_bar(gaps, sessions, bl
 
 
 @given(sessions=points, blackouts=points, steps=st.lists(st.integers(1, 30), min_size=1, max_size=20))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 def test_the_clock_shows_the_interval_that_holds_the_bar_or_the_next_one(sessions, blackouts, steps):
     calendar = calendar_of(days=[(0, 1000)], sessions=[sessions], blackouts=blackouts)
     cursor, clock = fresh()

@@ -34,7 +34,7 @@ def candles(draw):
     rows=st.lists(candles(), min_size=1, max_size=30),
     tick=st.sampled_from([1e-5, 0.001, 0.01, 0.1, 0.25, 1.0, 2.0**-17]),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_mirroring_twice_is_the_identity_to_the_bit(rows, tick):
     """Planted fault that this catches: pivot - bid instead of pivot - ask; multiplying ticks by the tick size."""
     bars = bars_of(rows, tick)
