@@ -1,0 +1,213 @@
+"""The laws that every component obeys, and the list of components that they are asked of.
+
+A new component is one entry of `CASES`. Laws take the thing under test as an argument, so that `test_checklist` can
+hand them a planted fault and see them fail.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tests.unit.core.strategy.indicators.series import (
+    MIRROR_AT,
+    TICK,
+    calendar_of,
+    changed_after,
+    dirty_bars,
+    mirrored,
+    scaled,
+)
+from tradesentry.core.strategy.indicators import Stream, run, stream
+
+Runner = Callable[..., pl.DataFrame]
+
+PRICES = ("price_low", "price_high", "price", "other_price")
+SESSIONS = ("london", "new_york", "asia_for_london")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One component with one set of parameters.
+
+    Args:
+        label: Name in test reports.
+        component: Name for `run`.
+        params: Parameters that make it speak on a few hundred bars.
+        output: "default" or "events".
+        calendar: Session names, None for no calendar.
+        price_columns: Values that are prices: scaled and mirrored with them.
+        distance_columns: Values that are distances: scaled with prices, unchanged by the mirror.
+        odd_columns: Values that the mirror negates.
+        unmirrored: Columns that the mirror may change: relative band widths.
+        has_mirror: False where the whole output depends on such a column.
+    """
+
+    label: str
+    component: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    output: Any = "default"
+    calendar: tuple[str, ...] | None = None
+    price_columns: tuple[str, ...] = PRICES
+    distance_columns: tuple[str, ...] = ()
+    odd_columns: tuple[str, ...] = ("direction",)
+    unmirrored: tuple[str, ...] = ()
+    has_mirror: bool = True
+
+    def options(self) -> dict[str, Any]:
+        """Return the keyword arguments of `run` and `stream`."""
+        calendar = None if self.calendar is None else calendar_of(*self.calendar)
+        return {"calendar": calendar, "tick": TICK, "output": self.output}
+
+    def run(self, bars: Any, **changes: Any) -> pl.DataFrame:
+        """Run the component over bars."""
+        return run(self.component, self.params, bars, **{**self.options(), **changes})
+
+    def stream(self) -> Stream:
+        """Return the component ready for bars."""
+        return stream(self.component, self.params, **self.options())
+
+
+def _opening_range(label: str, **params: Any) -> Case:
+    shared = {"atr": {"n_bars": 5}, "day_atr": {"n_bars": 2}, "retest_bars": 4}
+    return Case(
+        f"opening_range {label}",
+        "opening_range",
+        {**shared, **params},
+        calendar=SESSIONS,
+        distance_columns=("value",),
+    )
+
+
+BAND_PRICES = ("lower", "middle", "upper")
+SMALL_REGIME = {
+    "fast_bars": 3, "slow_bars": 6, "slope_bars": 2, "er_bars": 8, "adx": {"n_bars": 4}, "resample": {"minutes": 30}
+}  # fmt: skip
+
+CASES = [
+    Case("atr", "atr", {"n_bars": 5}, price_columns=(), distance_columns=("atr",)),
+    Case(
+        "atr without weekends", "atr", {"n_bars": 5, "weekend_tr": "hl"}, calendar=(), price_columns=(),
+        distance_columns=("atr",),
+    ),
+    Case("adx", "adx", {"n_bars": 5}, price_columns=()),
+    Case("averages", "averages", {"sma_bars": 7, "ema_bars": 5}, price_columns=("sma", "ema")),
+    Case(
+        "bands", "bands", {"n_bars": 8, "squeeze_bars": 20}, price_columns=BAND_PRICES,
+        unmirrored=("width", "is_squeeze", "percent_b"),
+    ),
+    Case("squeeze by quantile", "bands", {"n_bars": 8, "squeeze_bars": 20}, output="events", has_mirror=False),
+    Case(
+        "squeeze by minimum", "bands", {"n_bars": 8, "squeeze_bars": 20, "squeeze_mode": "minimum", "squeeze_e": 0.3},
+        output="events", has_mirror=False,
+    ),
+    Case("buckets of an hour", "resample"),
+    Case("buckets of four hours", "resample", {"period": "h4"}, calendar=()),
+    Case("buckets of four hours UTC", "resample", {"period": "h4", "h4_anchor": "utc"}, calendar=()),
+    Case("buckets of an FX day", "resample", {"period": "fx_day"}, calendar=()),
+    Case("buckets of an FX week", "resample", {"period": "fx_week"}, calendar=()),
+    Case("sessions", "sessions", {"min_coverage": 0.9}, calendar=SESSIONS),
+    _opening_range("by close"),
+    _opening_range("by stop", entry_mode="stop", max_trades=3),
+    _opening_range("by retest", entry_mode="retest", tol_atr=0.2, max_trades=2),
+    _opening_range("of a whole session", slot=2, or_minutes=None, entry_minutes=120, entry_mode="stop", buf_atr=0.0),
+    _opening_range("with width limits", w_lo=0.2, w_hi=0.6),
+    Case("regime", "regime", SMALL_REGIME, price_columns=(), odd_columns=("trend",)),
+    Case("trend and range events", "regime", SMALL_REGIME, output="events", unmirrored=("value",)),
+]  # fmt: skip
+
+
+def same(left: pl.DataFrame, right: pl.DataFrame, *, tolerance: float = 0.0) -> bool:
+    """Return whether two frames hold the same rows; NaN equals NaN."""
+    if left.columns != right.columns or left.height != right.height:
+        return False
+    for name in left.columns:
+        a, b = left[name], right[name]
+        if a.dtype == pl.Float64:
+            if not np.allclose(a.to_numpy(), b.to_numpy(), rtol=tolerance, atol=tolerance, equal_nan=True):
+                return False
+        elif not (a == b).all():
+            return False
+    return True
+
+
+def known_before(rows: pl.DataFrame, n: int) -> pl.DataFrame:
+    """Return the rows that are known on bars before n."""
+    return rows.filter(pl.col("known_index" if "known_index" in rows.columns else "index") < n)
+
+
+def prefix_invariance(runner: Runner, bars: Any) -> None:
+    """What `bars[:n]` says is what all bars say up to n."""
+    whole = runner(bars)
+    for n in range(len(bars) + 1):
+        assert same(runner(bars[:n]), known_before(whole, n)), f"differs with {n} bars"
+
+
+def changed_future_invariance(runner: Runner, bars: Any) -> None:
+    """Other bars after n change nothing that was known up to n."""
+    whole = runner(bars)
+    for n in range(7, len(bars), 29):
+        assert same(known_before(runner(changed_after(bars, n)), n), known_before(whole, n)), f"differs before bar {n}"
+
+
+def mirror_symmetry(runner: Runner, bars: Any, case: Case) -> None:
+    """On negated prices everything is the same with directions and bounds mirrored."""
+    plain, other = runner(bars), runner(mirrored(bars))
+    columns = {name: name for name in plain.columns}
+    columns |= {"price_low": "price_high", "price_high": "price_low", "lower": "upper", "upper": "lower"}
+    expected = plain.select([_mirror(pl.col(columns[name]), columns[name], case).alias(name) for name in plain.columns])
+    kept = [name for name in plain.columns if name not in case.unmirrored]
+    assert same(other.select(kept), expected.select(kept), tolerance=1e-9)
+
+
+def _mirror(column: pl.Expr, name: str, case: Case) -> pl.Expr:
+    if name in case.price_columns:
+        return MIRROR_AT - column
+    return -column if name in case.odd_columns else column
+
+
+def scale_invariance(runner: Runner, bars: Any, case: Case) -> None:
+    """Prices and tick times a power of two change nothing but the prices."""
+    for factor in (0.25, 8.0):
+        plain = runner(bars)
+        # The bar check is no component: its value is a length of time.
+        is_ours = pl.col("component") != "events" if "component" in plain.columns else pl.lit(value=True)
+        expected = plain.with_columns(
+            pl.when(is_ours).then(pl.col(name) * factor).otherwise(pl.col(name)).alias(name)
+            for name in case.price_columns + case.distance_columns
+            if name in plain.columns
+        )
+        assert same(runner(scaled(bars, factor), tick=TICK * factor), expected), f"differs at {factor}"
+
+
+def restart_equivalence(make: Callable[[], Stream], bars: Any) -> None:
+    """A state saved and restored after any bar gives the identical next rows and the identical bytes."""
+    running = make()
+    for i in range(len(bars)):
+        restored = make()
+        restored.restore(running.save())
+        running.feed(bars[i : i + 1])
+        restored.feed(bars[i : i + 1])
+        assert same(running.take(), restored.take()), f"rows differ on bar {i}"
+        assert running.state_bytes() == restored.state_bytes(), f"memory differs after bar {i}"
+
+
+def batch_equals_stream(case: Case, bars: Any) -> None:
+    """Pushing bar by bar gives the rows of one run."""
+    running = case.stream()
+    rows = [row for bar in bars for row in running.push(bar)]
+    whole = case.run(bars)
+    assert same(pl.DataFrame(rows, schema=whole.schema), whole)
+    assert whole.height > 0, "the component said nothing, so nothing was proven"
+
+
+def short_bars() -> Any:
+    """Return a day of dirty bars around the London session, for laws that are asked after every bar."""
+    return dirty_bars(96, seed=3, start="2024-01-08T04:00")
+
+
+def long_bars() -> Any:
+    """Return dirty bars of more than a week."""
+    return dirty_bars(900, seed=4)
