@@ -219,14 +219,15 @@ def _breakdown_row(columns: Mapping[str, Sequence[Any]], row: int, currency: str
     value = {name: column[row] for name, column in columns.items()}
     low, high = (text.number(value[name], 2, is_signed=True) for name in ("mean_r_low", "mean_r_high"))
     interval = f"{low} to {high}" if value["mean_r_low"] is not None else text.UNKNOWN
+    group = str(value["group"]).replace("_", " ") if value["dimension"] == "tag" else str(value["group"])
     return (
-        escape(str(value["group"])),
+        escape(group[:1].upper() + group[1:]),
         text.number(value["n_trades"], 0),
         text.percent(value["win_rate"]),
-        _tinted(text.r_multiple(value["mean_r"]), value["mean_r"]),
+        _tinted(text.r_multiple(value["mean_r"])),
         interval,
         text.number(value["profit_factor"], 2),
-        _tinted(text.money(value["net"], escape(currency), is_signed=True), value["net"]),
+        _tinted(escape(text.money(value["net"], currency, is_signed=True))),
     )
 
 
@@ -327,8 +328,9 @@ def _origin_cell(value: Any) -> str:
     return text.number(value, 0) if isinstance(value, int) else escape(str(value))
 
 
-def _tinted(shown: str, value: float | None) -> str:
-    tone = "gain" if value and value > 0 else "loss" if value and value < 0 else ""
+def _tinted(shown: str) -> str:
+    """Return a signed figure in the color of its sign; zero and unknown stay plain."""
+    tone = "gain" if shown[0] == "+" else "loss" if shown[0] == text.MINUS else ""
     return f'<span class="{tone}">{shown}</span>' if tone else shown
 
 

@@ -111,9 +111,10 @@
       const c = charts.exposure, names = Object.keys(c).filter((name) => name !== "time"), n = names.length, gap = 0.22 / n;
       const largest = Math.max(...names.flatMap((name) => c[name].map((value) => Math.abs(value || 0)))) * 1.05 || 1;
       target.style.height = `${60 + 84 * n}px`;
+      const power = 10 ** Math.floor(Math.log10(largest)), step = [5, 2, 1].map((k) => k * power).find((tick) => tick <= largest);
       const axes = {};
       names.forEach((name, i) => {
-        axes[`yaxis${i ? i + 1 : ""}`] = { domain: [1 - (i + 1) / n + (i < n - 1 ? gap : 0), 1 - i / n], title: { text: escapeHtml(name), font: { size: 12, color: t.text }, standoff: 6 }, range: [-largest, largest], nticks: 3, ticksuffix: "x", zeroline: true, zerolinecolor: t.muted };
+        axes[`yaxis${i ? i + 1 : ""}`] = { domain: [1 - (i + 1) / n + (i < n - 1 ? gap : 0), 1 - i / n], title: { text: escapeHtml(name), font: { size: 12, color: t.text }, standoff: 6 }, range: [-largest, largest], tickvals: [-step, 0, step], ticksuffix: "x", zeroline: true, zerolinecolor: t.muted };
       });
       return [names.map((name, i) => ({
         x: c.time, y: c[name], yaxis: `y${i ? i + 1 : ""}`, name: escapeHtml(name), mode: "lines", fill: "tozeroy", line: { shape: "hv", width: 1, color: t.accent }, fillcolor: fade(t.accent, 0.25), hovertemplate: "%{y:+.2f}x",
@@ -127,7 +128,7 @@
   }
   function tradeTraces(t, c) {
     const isWin = (row) => c.net[row] > 0, all = c.net.map((_, row) => row);
-    const text = (row) => `${c.side[row] > 0 ? "Long" : "Short"} ${escapeHtml(c.symbol[row])}${c.tag[row] ? ", " + escapeHtml(c.tag[row]) : ""}<br>${minute(c.entry[row])} at ${c.entry_price[row]}<br>${minute(c.exit[row])} at ${c.exit_price[row]}, ${escapeHtml(c.reason[row])}<br>${signed(c.r[row], 2)} R, ${signed(c.net[row], 2)} ${escapeHtml(currency)}`;
+    const text = (row) => `${c.side[row] > 0 ? "Long" : "Short"} ${escapeHtml(c.symbol[row])}${c.tag[row] ? ", " + escapeHtml(c.tag[row].replace(/_/g, " ")) : ""}<br>${minute(c.entry[row])} at ${c.entry_price[row]}<br>${minute(c.exit[row])} at ${c.exit_price[row]}, ${escapeHtml(c.reason[row])}<br>${signed(c.r[row], 2)} R, ${signed(c.net[row], 2)} ${escapeHtml(currency)}`;
     const path = (keep, from, to, a, b) => { const x = [], y = []; all.filter(keep).forEach((row) => { x.push(c[from][row], c[to][row], null); y.push(c[a][row], c[b][row], null); }); return { x, y }; };
     const line = (keep, name, color) => ({ type: "scatter", mode: "lines", name, ...path(keep, "entry", "exit", "entry_price", "exit_price"), line: { color, width: 1.6 }, hoverinfo: "skip" });
     const size = all.length > 60 ? 6 : 10;
@@ -221,5 +222,6 @@
     return [row, `${signed(c.r[row] === null ? c.net[row] : c.r[row], 2)} ${c.r[row] === null ? currency : "R"} · ${c.side[row] > 0 ? "long" : "short"} ${c.symbol[row]} · ${minute(c.entry[row])} · ${c.reason[row]}`];
   }));
   label();
-  renderAll();
+  // One chart per turn of the event loop: the first is visible and the page scrolls while the others are drawn.
+  drawn().reduce((before, key) => before.then(() => render(key)).then(() => new Promise((resolve) => setTimeout(resolve, 0))), Promise.resolve());
 })();
