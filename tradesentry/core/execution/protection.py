@@ -14,6 +14,7 @@ BREAK_EVEN = int(ExitReason.BREAK_EVEN)
 TRAILING = int(ExitReason.TRAILING)
 TIME = int(ExitReason.TIME)
 WEEKEND = int(ExitReason.WEEKEND)
+NEWS = int(ExitReason.NEWS)
 NONE = int(ExitReason.NONE)
 TRAIL_DISTANCE = int(TrailMode.DISTANCE)
 TRAIL_CHANDELIER = int(TrailMode.CHANDELIER)
@@ -69,7 +70,7 @@ def protect(position: Any, quote: Any, bars_held: int, break_even_cost: float) -
 
 
 @kernel
-def due_exit(position: Any, rules: Any, close_ns: int, bars_held: int) -> int:
+def due_exit(position: Any, rules: Any, clock: Any, close_ns: int, bars_held: int) -> int:
     """Return the ExitReason of a scheduled exit that is due at `close_ns`, NONE otherwise.
 
     The schedule is known in advance, so the exit is filled at this close. The weekend exit takes the last bar that
@@ -82,4 +83,6 @@ def due_exit(position: Any, rules: Any, close_ns: int, bars_held: int) -> int:
         return TIME
     if rules.weekend_flatten and close_ns + rules.bar_ns > position.week_end_ns - rules.weekend_lead_ns:
         return WEEKEND
+    if rules.news_flatten and close_ns + rules.bar_ns > clock.blackout_start_ns and close_ns < clock.blackout_end_ns:
+        return NEWS
     return NONE

@@ -411,7 +411,7 @@ def settle_close(market: Any, desk: Any, book: Any, account: Any, bar: Any, spre
         position = seen.positions[i]
         _excursions(position, bar, spread)
         bars_held = seen.bar_index - position.entry_bar
-        reason = due_exit(position, book.rules, bar.close_ns, bars_held)
+        reason = due_exit(position, book.rules, seen.clock, bar.close_ns, bars_held)
         if reason != 0:
             price = bar.close if position.side > 0 else bar.close + spread
             slip = slippage(market, quote, book.settled)

@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from tradesentry.core.domain.records import BAR, INTENT, VIEW
-from tradesentry.core.market.calendar import CalendarSpec, NewsRule
+from tradesentry.core.market.calendar import CalendarSpec
+from tradesentry.core.market.news import NewsSettings
 from tradesentry.core.strategy.config import ParamsModel, params_dtype, params_record
 from tradesentry.core.utils.kernel import OPAQUE, array_type, function_pointer, new_records, record_type
 
@@ -50,15 +51,15 @@ class StrategyConfig(ParamsModel):
     )
     kelly_cap: bool = Field(False, description="Lower the risk by a quarter of Kelly once 100 trades are closed.")
 
-    def news_rule(self) -> NewsRule | None:
+    def news_settings(self) -> NewsSettings | None:
         """Return what counts as a blackout, None when news are ignored."""
         if not self.news:
             return None
-        return NewsRule(pre_minutes=self.news_pre, post_minutes=self.news_post, min_impact=self.news_impact)
+        return NewsSettings(pre_minutes=self.news_pre, post_minutes=self.news_post, min_impact=self.news_impact)
 
     def calendar(self) -> CalendarSpec:
         """Return what the kernels of this strategy need to know of time; override to add sessions."""
-        return CalendarSpec(news=self.news_rule())
+        return CalendarSpec(news=self.news_settings())
 
 
 class BaseStrategy:

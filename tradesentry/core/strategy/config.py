@@ -19,18 +19,17 @@ import types as python_types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from tradesentry.core.utils.config_model import FrozenModel
 from tradesentry.core.utils.kernel import new_records
 
 Pips = Annotated[float, Field(json_schema_extra={"unit": "pips"})]
 """A distance in pips of the instrument."""
 
 
-class ParamsModel(BaseModel):
-    """Base of everything a user may set: frozen, unknown keys refused, defaults checked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+class ParamsModel(FrozenModel):
+    """Base of everything a user may set for a strategy or component."""
 
 
 def _unwrap(annotation: Any) -> Any:

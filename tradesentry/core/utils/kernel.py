@@ -9,7 +9,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,20 +109,20 @@ def layout_digest(dtype: np.dtype[Any]) -> str:
     return hashlib.blake2b(repr(layout(dtype)).encode(), digest_size=8).hexdigest()
 
 
-def layout(dtype: np.dtype[Any], prefix: str = "") -> list[tuple[str, str, int]]:
-    """Return (field path, format, offset) of every leaf field of `dtype`."""
-    if dtype.names is None or dtype.fields is None:
-        return [(prefix or "value", dtype.str, 0)]
-    rows = [("", "size", dtype.itemsize)]
-    for name in dtype.names:
-        field, offset = dtype.fields[name][:2]
+def layout(dtype: np.dtype[Any]) -> list[tuple[str, str, int]]:
+    """Return (field path, format, offset) of every leaf field of `dtype`, then the size of a whole record."""
+    return [*_leaves(dtype, "", 0), ("record size", "bytes", dtype.itemsize)]
+
+
+def _leaves(dtype: np.dtype[Any], prefix: str, start: int) -> Iterator[tuple[str, str, int]]:
+    for name in dtype.names or ():
+        field, offset = (dtype.fields or {})[name][:2]
         base, shape = field.subdtype or (field, ())
         label = f"{prefix}{name}{list(shape) if shape else ''}"
         if base.names is None:
-            rows.append((label, base.str, offset))
+            yield label, base.str, start + offset
         else:
-            rows += [(path or f"{label}.", fmt, offset + at) for path, fmt, at in layout(base, f"{label}.")]
-    return rows
+            yield from _leaves(base, f"{label}.", start + offset)
 
 
 def save_records(records: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -143,12 +143,13 @@ def load_records(snapshot: dict[str, Any], dtype: np.dtype[Any]) -> np.recarray[
     if snapshot["digest"] != layout_digest(dtype):
         saved = [tuple(row) for row in snapshot["layout"]]
         fresh = layout(dtype)
-        changed = next((a for a, b in zip(saved, fresh, strict=False) if a != b), None) or (saved + fresh)[-1]
+        changed = next((a for a, b in zip(saved, fresh, strict=False) if a != b), (saved + fresh)[-1])
         raise StateMismatch(
-            f"Saved state cannot be restored: field {changed[0] or 'record size'!r} was {changed[1]} at {changed[2]} "
+            f"Saved state cannot be restored: field {changed[0]!r} was {changed[1]} at {changed[2]} "
             "and is different in this version. Start the run anew, or restore it with the version that wrote it."
         )
-    return np.frombuffer(snapshot["data"], dtype).copy().view(np.recarray)
+    # A writable buffer of the very bytes: copying an array of padded records would not copy the padding.
+    return np.frombuffer(bytearray(snapshot["data"]), dtype).view(np.recarray)
 
 
 def address_of(records: np.ndarray[Any, Any]) -> int:
