@@ -1,0 +1,50 @@
+"""The root command: mounts every other command and turns errors into exit codes."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tradesentry import __version__
+from tradesentry.backtest.apps_cli import app as apps_app
+from tradesentry.backtest.cli import backtest_app
+from tradesentry.backtest.command import run_command
+from tradesentry.backtest.data_cli import app as data_app
+from tradesentry.backtest.runs_cli import app as runs_app
+from tradesentry.backtest.runs_cli import report
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Back-test FX strategies honestly, then run them without fear. `--debug` on any command shows tracebacks.",
+)
+app.command("backtest")(backtest_app)
+app.command("report")(report)
+app.add_typer(apps_app, name="apps")
+app.add_typer(data_app, name="data")
+app.add_typer(runs_app, name="runs")
+
+
+def _print_version(is_asked: bool) -> None:  # noqa: FBT001
+    if is_asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Back-test FX strategies honestly, then run them without fear."""
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run_command(app))
+
+
+if __name__ == "__main__":
+    main()
