@@ -26,7 +26,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
 
 
-def _print_version(is_asked: bool) -> None:  # noqa: FBT001
+def _print_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(__version__)
         raise typer.Exit

@@ -9,7 +9,7 @@ import typer
 
 from tradesentry.backtest.cli import ConfigOption, JsonOption, SetOption
 from tradesentry.backtest.data_options import show as show_rows
-from tradesentry.backtest.runner import app_config_path, resolve_config
+from tradesentry.backtest.resolve import resolve_config
 from tradesentry.core.strategy.parameters import parameter_rows
 from tradesentry.core.strategy.strategy_registry import strategy, strategy_modules
 
@@ -61,6 +61,3 @@ def _short(origin: str) -> str:
     """Return an origin without the folder of the shipped apps."""
     shipped = Path(__file__).resolve().parents[1] / "apps"
     return origin.replace(f"{shipped}/", "")
-
-
-__all__ = ["app", "app_config_path"]

@@ -182,8 +182,8 @@ class Arena:
         desk.trade_room, desk.equity_room, desk.reject_room = len(self.trades), len(self.equity), len(self.rejects)
 
     def _failure(self, status: int) -> TradeSentryError:
-        row = min(range(len(self.series)), key=lambda m: int(self.series[m].next_close_ns))
-        when = np.datetime64(int(self.series[row].next_close_ns), "ns")
+        row = min(range(len(self.series)), key=lambda m: int(self.series["next_close_ns"][m]))
+        when = np.datetime64(int(self.series["next_close_ns"][row]), "ns")
         if status in FULL:
             what, constant = FULL[Status(status)]
             return CapacityError(
@@ -197,21 +197,24 @@ class Arena:
                 code="no_calendar",
             )
         return TradeSentryError(
-            f"The strategy reported status {status - Status.STRATEGY} at {when} UTC. See the status codes in its module.",
+            f"The strategy reported status {status - Status.STRATEGY} at {when} UTC. Its module says what that means.",
             code="strategy_failed",
         )
 
     @property
     def trade_rows(self) -> np.recarray[Any, Any]:
         """Closed round trips so far, TRADE array."""
-        return self.trades[: int(self.account.n_trades[0])]
+        rows: np.recarray[Any, Any] = self.trades[: int(self.account.n_trades[0])].view(np.recarray)
+        return rows
 
     @property
     def equity_rows(self) -> np.recarray[Any, Any]:
         """Equity points so far, EQUITY array."""
-        return self.equity[: int(self.account.n_equity[0])]
+        rows: np.recarray[Any, Any] = self.equity[: int(self.account.n_equity[0])].view(np.recarray)
+        return rows
 
     @property
     def reject_rows(self) -> np.recarray[Any, Any]:
         """Refused intents and canceled orders so far, REJECT array."""
-        return self.rejects[: int(self.account.n_rejects[0])]
+        rows: np.recarray[Any, Any] = self.rejects[: int(self.account.n_rejects[0])].view(np.recarray)
+        return rows

@@ -7,6 +7,7 @@ filled in.
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +16,9 @@ import typer
 
 from tradesentry.backtest.command import run_command
 from tradesentry.backtest.data_tables import print_table, progress_bar, say
+from tradesentry.backtest.resolve import ResolvedRun, RunSettings, checked_settings, resolve_run
 from tradesentry.backtest.result import BacktestResult
-from tradesentry.backtest.runner import ResolvedRun, RunSettings, checked_settings, play, resolve_run
+from tradesentry.backtest.runner import play
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import utc_text
 from tradesentry.core.strategy.base_strategy import BaseStrategy
@@ -36,7 +38,9 @@ FromOption = Annotated[str | None, typer.Option("--from", help="First open wante
 ToOption = Annotated[str | None, typer.Option("--to", help="Opens at or after it are left out, ISO date (UTC).")]
 CostsOption = Annotated[str, typer.Option(help="Cost levels to play, multiples of the profile, as 0,1,2.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-RunsOption = Annotated[Path | None, typer.Option("--out", help="Folder of results (default: TRADESENTRY_RUNS or ./runs).")]
+RunsOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder of results (default: TRADESENTRY_RUNS or ./runs).")
+]
 
 
 def cost_levels(text: str) -> list[float]:
@@ -113,7 +117,7 @@ def play_levels(run: ResolvedRun, levels: Sequence[float], *, quiet: bool) -> Ba
         base = done_levels * total
         return play(run, cost_scale=level, progress=lambda n: report(base + n, total * (len(others) + 1)))
 
-    with progress_bar("back-test") if not quiet else _silence() as report:
+    with nullcontext(_say_nothing) if quiet else progress_bar("back-test") as report:
         result = play_one(main, report)
         runs = {}
         for level in others:
@@ -122,14 +126,8 @@ def play_levels(run: ResolvedRun, levels: Sequence[float], *, quiet: bool) -> Ba
     return result.with_cost_runs(runs) if runs else result
 
 
-class _silence:
-    """A progress bar that says nothing."""
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        return lambda done, total: None
-
-    def __exit__(self, *_: object) -> None:
-        return None
+def _say_nothing(_done: int, _total: int) -> None:
+    """Take progress and be quiet."""
 
 
 def new_run_id(name: str, now: datetime) -> str:

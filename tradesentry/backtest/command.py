@@ -1,6 +1,7 @@
 """Run a command line: one place that turns errors into messages and exit codes.
 
-0 done, 1 a check or verdict failed, 2 usage or configuration, 3 data, 4 broker or network, 5 risk halt, 130 interrupted.
+0 done, 1 a check or verdict failed, 2 usage or configuration, 3 data, 4 broker or network, 5 risk halt, 130
+interrupted.
 Errors print what happened and what to do, without a traceback; `--debug` anywhere on the line shows it.
 """
 

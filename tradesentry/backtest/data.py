@@ -54,37 +54,35 @@ class DataRequest:
 
 
 def is_synthetic(source: str) -> bool:
-    """Say whether a source name means the built-in generator: `synthetic`, `synthetic:random_walk`, `…:3` for a seed."""
-    return source.split(":")[0] == SYNTHETIC
+    """Say whether a source names the built-in generator: `synthetic`, `synthetic:VARIANT` or `synthetic:VARIANT:SEED`."""
+    return source.partition(":")[0] == SYNTHETIC
 
 
-def _synthetic_series(symbols: Sequence[str], request: DataRequest, timeframe: str) -> dict[str, BarSeries]:
-    from tradesentry.core.market.synthetic import synthetic_bars
-
-    parts = request.source.split(":")
-    seed = parts[2] if len(parts) > 2 else "0"
-    if len(parts) > 3 or not seed.isdigit():
+def _generator(request: DataRequest) -> dict[str, Any]:
+    """Return the arguments of the generator that a source name stands for."""
+    _, variant, seed, *rest = [*request.source.split(":"), "", ""][: max(3, request.source.count(":") + 1)]
+    if rest or not (seed or "0").isdigit():
         raise ConfigError(f"Source {request.source!r} is no synthetic market. Write synthetic:VARIANT:SEED.")
-    variant = parts[1] if len(parts) > 1 and parts[1] else "plain"
-    return synthetic_bars(
-        symbols,
-        timeframe=timeframe,
-        start=request.from_ or SYNTHETIC_START,
-        end=request.to or SYNTHETIC_END,
-        seed=int(seed),
-        variant=variant,
-    )
+    return {
+        "timeframe": request.timeframe,
+        "start": request.from_ or SYNTHETIC_START,
+        "end": request.to or SYNTHETIC_END,
+        "variant": variant or "plain",
+        "seed": int(seed or 0),
+    }
 
 
 def _load(symbols: Sequence[str], request: DataRequest, timeframe: str) -> list[BarSeries]:
     if not is_synthetic(request.source):
         source = request.source or None
         return load_bars(symbols, timeframe, source, request.catalog, request.from_, request.to)
-    made = _synthetic_series(symbols, request, timeframe)
+    from tradesentry.core.market.synthetic import synthetic_bars
+
+    made = synthetic_bars(symbols, **(_generator(request) | {"timeframe": timeframe}))
     return [made[symbol] for symbol in symbols]
 
 
-def _exists(symbol: str, request: DataRequest, timeframe: str) -> bool:
+def _exists(symbol: str, request: DataRequest) -> bool:
     if is_synthetic(request.source):
         return True
     catalog = Catalog(request.catalog if request.catalog is not None else default_root())
@@ -107,7 +105,7 @@ def _converters(items: Iterable[Instrument], request: DataRequest, present: set[
                 instrument(known)
             except ConfigError:
                 continue
-            if _exists(known, request, request.timeframe):
+            if _exists(known, request):
                 wanted.append(known)
                 break
     return sorted(set(wanted) - present)
@@ -141,16 +139,7 @@ def _fine_bars(request: DataRequest, series: Sequence[BarSeries]) -> tuple[np.nd
 def _synthetic_path(request: DataRequest, series: Sequence[BarSeries]) -> tuple[np.ndarray[Any, Any], ...]:
     from tradesentry.core.market.synthetic import synthetic_bars
 
-    parts = request.source.split(":")
-    _, path = synthetic_bars(
-        [s.symbol for s in series],
-        timeframe=request.timeframe,
-        start=request.from_ or SYNTHETIC_START,
-        end=request.to or SYNTHETIC_END,
-        seed=int(parts[2]) if len(parts) > 2 else 0,
-        variant=parts[1] if len(parts) > 1 and parts[1] else "plain",
-        with_path=True,
-    )
+    _, path = synthetic_bars([s.symbol for s in series], **_generator(request), with_path=True)
     return tuple(path[s.symbol].bars for s in series)
 
 
@@ -177,7 +166,7 @@ def _cut(series: BarSeries, request: DataRequest) -> BarSeries:
     opens = series.bars["open_ns"]
     low = 0 if first is None else int(np.searchsorted(opens, first))
     high = len(opens) if last is None else int(np.searchsorted(opens, last))
-    return replace(series, bars=series.bars[low:high])
+    return replace(series, bars=series.bars[low:high].view(np.recarray))
 
 
 def load_market_data(request: DataRequest, bars: Bars | None = None) -> MarketData:
@@ -196,9 +185,6 @@ def load_market_data(request: DataRequest, bars: Bars | None = None) -> MarketDa
         traded = _load(symbols, request, request.timeframe)
         extra = _converters([instrument(s) for s in symbols], request, set(symbols))
         converting = _load(extra, request, request.timeframe) if extra else []
-        if extra and is_synthetic(request.source):
-            made = {s.symbol: s for s in _load(sorted([*symbols, *extra]), request, request.timeframe)}
-            traded, converting = [made[s] for s in symbols], [made[s] for s in extra]
     else:
         traded, converting = _given(bars, request)
         traded = [_cut(s, request) for s in sorted(traded, key=lambda s: s.symbol)]

@@ -9,12 +9,12 @@ on with the same call.
 
 from typing import Any
 
-from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
 from tradesentry.core.domain.records import N_INTENTS, N_ORDERS, N_POSITIONS
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account
 from tradesentry.core.execution.book import cancel_all, reduce_position
 from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
+from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quotes import observe
 from tradesentry.core.execution.risk_manager import refresh_kelly
 from tradesentry.core.execution.settle import mark_at_quote, settle
@@ -38,8 +38,7 @@ def next_instant(desk: Any) -> int:
     """Return the earliest `next_close_ns` of all markets; far future when every series has ended."""
     now = series_at(desk.series, 0).next_close_ns
     for m in range(1, desk.n_markets):
-        if series_at(desk.series, m).next_close_ns < now:
-            now = series_at(desk.series, m).next_close_ns
+        now = min(now, series_at(desk.series, m).next_close_ns)
     return now
 
 

@@ -1,4 +1,4 @@
-"""Resolve a back-test (configuration, data, calendar, costs, limits), play it, and collect its tables.
+"""Play a resolved back-test and collect its tables.
 
 The engine knows only memory; here names become records and rows become tables. `backtest(...)` is the one entry for
 Python, shell and API.
@@ -6,205 +6,21 @@ Python, shell and API.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import Field
-
 from tradesentry.backtest.arena import Arena, Lane
-from tradesentry.backtest.data import Bars, DataRequest, MarketData, load_market_data
+from tradesentry.backtest.data import Bars
+from tradesentry.backtest.resolve import ResolvedRun, RunSettings, checked_settings, resolve_run
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.tables import equity_table, reject_table, trade_table
-from tradesentry.core.domain.errors import ConfigError
-from tradesentry.core.domain.instruments import Instrument
+from tradesentry.core.domain.errors import ConfigError, nearest
 from tradesentry.core.domain.orders import ExitReason, TradingState
-from tradesentry.core.domain.records import MARKET
-from tradesentry.core.execution.setup import (
-    CostProfile,
-    LimitSettings,
-    cost_profile,
-    currency_table,
-    fill_conversion,
-    fill_market,
-    limit_profile,
-    new_account,
-    new_rules,
-)
-from tradesentry.core.market.bars import timeframe_ns
-from tradesentry.core.market.calendar import build_calendar
-from tradesentry.core.market.instruments import canonical_symbol, instrument
-from tradesentry.core.strategy.base_strategy import BaseStrategy, StrategyConfig
-from tradesentry.core.strategy.strategy_registry import strategy
-from tradesentry.core.utils.config_loader import Resolved, load_config
-from tradesentry.core.utils.config_model import FrozenModel
-from tradesentry.core.utils.kernel import new_records
+from tradesentry.core.execution.setup import currency_table, new_account, new_rules
+from tradesentry.core.market.bars import timeframe_ns, utc_text
 
 EQUITY_STEP_NS = 3_600_000_000_000
 """Least time between two equity points: an hour."""
-
-
-class RunSettings(FrozenModel):
-    """What a back-test needs besides the strategy's configuration."""
-
-    source: str = Field("synthetic", description="Source in the catalog, or synthetic[:variant[:seed]].")
-    from_: str | int | None = Field(None, description="First open, ISO date or ns UTC.")
-    to: str | int | None = Field(None, description="Opens at or after it are left out.")
-    capital: float = Field(10_000.0, gt=0, description="Start balance, account currency.")
-    account_currency: str = Field("USD", min_length=3, max_length=4, description="ISO code of the account.")
-    costs: str = Field("standard", description="Cost profile.")
-    cost_scale: float = Field(1.0, ge=0, le=10, description="Multiple of all costs.")
-    limits: str = Field("default", description="Limits of the account: default, prop or off.")
-    rates: dict[str, float] = Field({}, description="Fixed conversion rates, account currency per unit.")
-    news: Path | None = Field(None, description="News calendar file.")
-    catalog: Path | None = Field(None, description="Catalog folder.")
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedRun:
-    """A back-test ready to be played, as often as wanted."""
-
-    strategy: type[BaseStrategy]
-    resolved: Resolved[Any]
-    settings: RunSettings
-    data: MarketData
-    items: tuple[Instrument, ...]
-    """Instrument per series."""
-    costs: CostProfile
-    limits: LimitSettings
-    markets: Any
-    """MARKET array; its cost scale is set per play."""
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def config(self) -> StrategyConfig:
-        """Return the strategy's configuration."""
-        value: StrategyConfig = self.resolved.value
-        return value
-
-
-def app_config_path(name: str) -> Path | None:
-    """Return the configuration file that ships with an app, None when there is none."""
-    folder = Path(__file__).resolve().parents[1] / "apps" / name
-    choices = [folder / "config.yaml", *sorted(folder.glob("backtest/*_backtest_config.yaml"))]
-    return next((path for path in choices if path.is_file()), None)
-
-
-def resolve_config(
-    name: str,
-    *,
-    config: Mapping[str, Any] | None = None,
-    path: Path | None = None,
-    overrides: Sequence[str] = (),
-) -> Resolved[Any]:
-    """Return the configuration of a strategy: defaults, its shipped file or `path`, given values, overrides.
-
-    Args:
-        name: Strategy.
-        config: Values from Python or a request.
-        path: A file instead of the shipped one.
-        overrides: `key=value` texts.
-
-    Raises:
-        ConfigError: Anything unknown or out of bounds.
-    """
-    chosen = strategy(name)
-    return load_config(chosen.Config, path=path or app_config_path(name), file_values=config, overrides=overrides)
-
-
-def _calendars(run_config: StrategyConfig, items: Sequence[Instrument], data: MarketData, news: Any) -> list[Any]:
-    spec = run_config.calendar()
-    first = min(int(s.bars["open_ns"][0]) for s in data.series if len(s.bars))
-    last = max(int(s.bars["close_ns"][-1]) for s in data.series if len(s.bars))
-    return [build_calendar(spec, item, first, last, news=news) for item in items]
-
-
-def _markets(
-    config: StrategyConfig, settings: RunSettings, items: Sequence[Instrument], data: MarketData, costs: CostProfile
-) -> Any:
-    news = None
-    if settings.news is not None:
-        from tradesentry.core.market.news import load_news
-
-        news = load_news(settings.news)
-    markets = new_records(len(items), MARKET)
-    currencies = currency_table(items, settings.account_currency)
-    rows = {item.symbol: i for i, item in enumerate(items)}
-    calendars = _calendars(config, items, data, news)
-    for i, item in enumerate(items):
-        fill_market(markets[i], item, costs, index=i, currencies=currencies)
-        if i < data.n_traded:
-            fill_conversion(
-                markets[i], item, account_currency=settings.account_currency, rows=rows, rates=settings.rates
-            )
-        markets["calendar"][i] = calendars[i][0]
-    return markets
-
-
-def resolve_run(
-    name: str,
-    *,
-    bars: Bars | None = None,
-    config: Mapping[str, Any] | None = None,
-    path: Path | None = None,
-    overrides: Sequence[str] = (),
-    settings: RunSettings | None = None,
-) -> ResolvedRun:
-    """Resolve everything a back-test needs.
-
-    Args:
-        name: Strategy.
-        bars: Series to use; the settings' source is asked when None.
-        config: Configuration values.
-        path: Configuration file.
-        overrides: `key=value` texts.
-        settings: Account, costs, limits, period and source.
-
-    Raises:
-        TradeSentryError: Whatever is wrong, before anything runs.
-    """
-    chosen = strategy(name)
-    resolved = resolve_config(name, config=config, path=path, overrides=overrides)
-    settings = settings or RunSettings()
-    if bars is not None and not (config and "symbols" in config) and not any(o.startswith("symbols") for o in overrides):
-        given = bars.values() if isinstance(bars, Mapping) else bars
-        names = tuple(canonical_symbol(s.symbol) for s in given)
-        resolved = replace(resolved, value=resolved.value.model_copy(update={"symbols": names}))
-    value: StrategyConfig = resolved.value
-    request = DataRequest(
-        symbols=tuple(canonical_symbol(s) for s in value.symbols),
-        timeframe=value.timeframe,
-        source=settings.source,
-        account_currency=settings.account_currency,
-        rates=settings.rates,
-        intrabar=value.intrabar,
-        from_=settings.from_,
-        to=settings.to,
-        catalog=settings.catalog,
-    )
-    data = load_market_data(request, bars)
-    items = tuple(instrument(s.symbol) for s in data.series)
-    costs = cost_profile(settings.costs)
-    markets = _markets(value, settings, items, data, costs)
-    return ResolvedRun(
-        chosen, resolved, settings, data, items, costs, limit_profile(settings.limits), markets, _warnings(settings, data)
-    )
-
-
-def _warnings(settings: RunSettings, data: MarketData) -> tuple[str, ...]:
-    notes = []
-    for series in data.series[: data.n_traded]:
-        share = float(np.mean(series.bars["spread"] <= 0)) if len(series.bars) else 0.0
-        if share > 0:
-            notes.append(
-                f"{series.symbol}: {share:.0%} of bars carry no spread; the floor of profile {settings.costs!r} is used."
-            )
-    if settings.limits == "off":
-        notes.append("Account limits are off: results describe the rules, not what an account would have done.")
-    if settings.costs == "free" or settings.cost_scale == 0:
-        notes.append("No costs: for proofs and comparisons, never for decisions.")
-    return tuple(notes)
 
 
 def new_arena(run: ResolvedRun, *, cost_scale: float | None = None) -> Arena:
@@ -287,7 +103,7 @@ def collect(run: ResolvedRun, arena: Arena, *, seconds: float) -> BacktestResult
         origins=dict(run.resolved.origins),
         costs=describe_costs(run),
         provenance=[_provenance(s) for s in data.series],
-        warnings=list(run.warnings) + _account_warnings(arena, n_bars),
+        warnings=list(run.warnings) + _account_warnings(arena),
         intrabar=run.config.intrabar,
         timing={"bars": n_bars, "seconds": seconds, "bars_per_second": n_bars / seconds if seconds > 0 else 0.0},
         status={
@@ -320,14 +136,14 @@ def _provenance(series: Any) -> dict[str, Any]:
     } | {k: v for k, v in series.provenance.items() if k not in ("clock", "is_synthetic")}
 
 
-def _account_warnings(arena: Arena, n_bars: int) -> list[str]:
+def _account_warnings(arena: Arena) -> list[str]:
     account = arena.account[0]
     if account.trading_state == TradingState.ACTIVE:
         return []
-    when = np.datetime64(int(account.state_ns), "s" if False else "ns").astype("datetime64[D]")
+    reason = ExitReason(int(account.state_reason)).name.lower()
     return [
-        f"The account stopped opening trades on {when} ({ExitReason(int(account.state_reason)).name.lower()}): "
-        f"drawdown reached {account.max_drawdown:.1%}. Later bars were watched, not traded; --limits off shows the rules alone."
+        f"The account stopped opening trades at {utc_text(int(account.state_ns))} UTC ({reason}): drawdown reached "
+        f"{account.max_drawdown:.1%}. Later bars were watched, not traded; --limits off shows the rules alone.",
     ]
 
 
@@ -379,8 +195,6 @@ def backtest(
     """
     unknown = set(settings) - set(RunSettings.model_fields)
     if unknown:
-        from tradesentry.core.domain.errors import nearest
-
         key = sorted(unknown)[0]
         raise ConfigError(f"backtest() knows no setting {key!r}. {nearest(key, RunSettings.model_fields)}")
     run = resolve_run(
@@ -391,12 +205,3 @@ def backtest(
         others = {f"{level:g}x": play(run, cost_scale=level) for level in cost_levels if level != 1.0}
         result = result.with_cost_runs(others)
     return result
-
-
-def checked_settings(values: Mapping[str, Any]) -> RunSettings:
-    """Return settings from loose values.
-
-    Raises:
-        ConfigError: A value of the wrong type or out of bounds.
-    """
-    return load_config(RunSettings, file_values=values).value

@@ -7,10 +7,10 @@ counts. What they order (flatten, cancel) is executed from the next open of each
 
 from typing import Any
 
-from tradesentry.core.execution.desk import book_at, market_at, quote_at
 from tradesentry.core.domain.orders import ExitReason, RejectCode, TradingState
 from tradesentry.core.execution.book import cancel_all, pay, reduce_position
 from tradesentry.core.execution.costs import swap_money, to_account
+from tradesentry.core.execution.desk import book_at, market_at, quote_at
 from tradesentry.core.execution.settle import mark_at_quote
 from tradesentry.core.utils.kernel import kernel
 

@@ -7,10 +7,10 @@ are closed. So at any time balance = capital + sum of `BOOK.realized`, and when 
 import math
 from typing import Any
 
-from tradesentry.core.execution.desk import quote_at, reject_at, trade_at
 from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
 from tradesentry.core.domain.records import N_OUTCOMES
 from tradesentry.core.execution.costs import commission, price_unit_value, to_account
+from tradesentry.core.execution.desk import quote_at, reject_at, trade_at
 from tradesentry.core.utils.kernel import copy_record, kernel
 
 OK = int(Status.OK)

@@ -9,10 +9,10 @@ its reason, never an exception and never silent.
 import math
 from typing import Any
 
-from tradesentry.core.execution.desk import book_at, market_at, quote_at
 from tradesentry.core.domain.orders import Action, OrderType, RejectCode, Status
 from tradesentry.core.execution.book import add_order, cancel_all, note_reject, remove_order
 from tradesentry.core.execution.costs import price_unit_value
+from tradesentry.core.execution.desk import book_at, market_at, quote_at
 from tradesentry.core.execution.portfolio_manager import vet_portfolio
 from tradesentry.core.execution.protection import tighten
 from tradesentry.core.execution.risk_manager import check_prices, entry_block, round_to, size_entry

@@ -8,10 +8,10 @@ part of a basket is never shrunk, because its plan was sized as a whole.
 import math
 from typing import Any
 
-from tradesentry.core.execution.desk import book_at, market_at, quote_at
 from tradesentry.core.domain.orders import Action, RejectCode
 from tradesentry.core.domain.records import N_RETURNS
 from tradesentry.core.execution.costs import price_unit_value
+from tradesentry.core.execution.desk import book_at, market_at, quote_at
 from tradesentry.core.execution.risk_manager import floor_to
 from tradesentry.core.utils.kernel import kernel
 
@@ -35,7 +35,7 @@ UNKNOWN_CORRELATION = 0.5
 
 
 @kernel
-def _count(market: Any, quote: Any, account: Any, side: int, units: float, notional: float, risk: float) -> None:
+def _count(market: Any, quote: Any, account: Any, side: int, notional: float, risk: float) -> None:
     """Add one position, order or queued entry to the sums."""
     sums = account.exposure
     base = market.base_currency
@@ -64,25 +64,26 @@ def _count_book(desk: Any, book: Any, account: Any) -> float:
     for i in range(seen.n_positions):
         position = seen.positions[i]
         price = quote.bid if position.side > 0 else quote.ask
+        notional = position.units * price * unit_value
         loss = position.side * (price - position.stop_loss) * position.units * unit_value
-        _count(
-            market, quote, account, position.side, position.units, position.units * price * unit_value, max(0.0, loss)
-        )
+        _count(market, quote, account, position.side, notional, max(0.0, loss))
     for i in range(seen.n_orders):
         order = seen.orders[i]
         notional = order.units * order.price * unit_value
-        _count(market, quote, account, order.side, order.units, notional, order.risk_money)
+        _count(market, quote, account, order.side, notional, order.risk_money)
     for i in range(book.n_queue):
         intent = book.queue[i]
         if intent.action == ENTER:
             notional = intent.units * intent.signal_price * unit_value
-            _count(market, quote, account, intent.side, intent.units, notional, intent.risk_money)
+            _count(market, quote, account, intent.side, notional, intent.risk_money)
     return account.exposure.open_risk - before
 
 
 @kernel
 def sum_exposure(desk: Any, account: Any, book: Any) -> None:
-    """Rebuild `ACCOUNT.exposure` from all books; `app_risk` and `n_market` count what shares app and market with `book`.
+    """Rebuild `ACCOUNT.exposure` from all books.
+
+    `app_risk` and `n_market` count what shares the app and the market with `book`.
 
     Args:
         desk: DESK, the memory of the run.

@@ -7,10 +7,10 @@ paper and live. What concerns other positions of the account is `portfolio_manag
 import math
 from typing import Any
 
-from tradesentry.core.execution.desk import quote_at
 from tradesentry.core.domain.orders import Action, OrderType, RejectCode, SizeRule, TradingState
 from tradesentry.core.domain.records import N_OUTCOMES
 from tradesentry.core.execution.costs import price_unit_value, slippage
+from tradesentry.core.execution.desk import quote_at
 from tradesentry.core.execution.quotes import annual_volatility
 from tradesentry.core.utils.kernel import kernel
 

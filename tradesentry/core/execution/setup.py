@@ -14,7 +14,7 @@ from pydantic import Field
 
 from tradesentry.core.domain.errors import ConfigError, nearest
 from tradesentry.core.domain.instruments import Instrument
-from tradesentry.core.domain.records import ACCOUNT, HOURS_PER_WEEK, MARKET, N_CURRENCIES, RULES
+from tradesentry.core.domain.records import ACCOUNT, HOURS_PER_WEEK, N_CURRENCIES, RULES
 from tradesentry.core.execution.costs import Conversion
 from tradesentry.core.utils.config_model import FrozenModel
 from tradesentry.core.utils.kernel import new_records

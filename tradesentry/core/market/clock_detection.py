@@ -4,8 +4,9 @@ The FX week runs from Sunday 17:00 to Friday 17:00 New York. Read with the right
 say so: in summer, in winter, and in the weeks of March, October and November when US and EU clocks differ, which is
 where clocks that agree for the rest of the year part. Metals and indices may open an hour later but close at 17:00.
 
-Each candidate is scored by how many weekly edges it explains; clocks that give the same UTC times for every edge of
-the file count as one, because for this file the choice makes no difference. Too little evidence is an error.
+A server that stamps calendar days may show a last tick or two after the close; such `leftovers` are not counted as the
+week's end. Each candidate is scored by how many weekly edges it explains; clocks that give the same UTC times for every
+edge of the file count as one, because for this file the choice makes no difference. Too little evidence is an error.
 """
 
 import math
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from tradesentry.core.domain.errors import ClockError
-from tradesentry.core.market.bars import DAY_NS, HOUR_NS, MINUTE_NS, WEEK_NS, Int64Array, utc_text
+from tradesentry.core.market.bars import DAY_NS, HOUR_NS, MINUTE_NS, WEEK_NS, FloatArray, Int64Array, utc_text
 from tradesentry.core.market.source_clock import UTC_CLOCK, SourceClock, offsets, utc_to_wall, wall_to_utc
 from tradesentry.core.market.symbols import is_fx_pair
 
@@ -71,7 +72,21 @@ class _Edges:
     is_open: BoolArray
 
 
-def _weekly_edges(wall_ns: Int64Array, bar_ns: int) -> _Edges:
+def leftovers(prices: tuple[FloatArray, FloatArray], volume: FloatArray | None) -> BoolArray:
+    """Return which bars are too quiet to show an open market: a hundredth of the usual ticks, or one single price.
+
+    Args:
+        prices: High and low, each of shape (n,).
+        volume: Tick volume, shape (n,); None where the vendor has none.
+    """
+    if volume is not None and volume.any():
+        return np.asarray(volume <= 0.01 * np.median(volume), np.bool_)
+    return np.asarray(prices[0] == prices[1], np.bool_)
+
+
+def _weekly_edges(wall_ns: Int64Array, bar_ns: int, quiet: BoolArray | None) -> _Edges:
+    if quiet is not None:
+        wall_ns = wall_ns[~quiet]
     gaps = np.diff(wall_ns)
     rows = np.flatnonzero((gaps >= MIN_GAP_NS + bar_ns) & (gaps <= MAX_GAP_NS))
     # The last period's end, less an instant, so that a close at exactly 17:00 lies inside its week.
@@ -132,13 +147,14 @@ def _ranked(edges: _Edges, candidates: tuple[SourceClock, ...], *, is_fx: bool) 
     return sorted(ranked, key=lambda group: -group.probability)
 
 
-def detect_clock(wall_ns: Int64Array, bar_ns: int, symbol: str) -> Detection:
+def detect_clock(wall_ns: Int64Array, bar_ns: int, symbol: str, *, quiet: BoolArray | None = None) -> Detection:
     """Propose the clock of a file from its weekly opens and closes.
 
     Args:
         wall_ns: Opens of the bars (or times of the ticks) on the vendor's clock, in file order, shape (n,).
         bar_ns: Length of a bar, 0 for ticks.
         symbol: Canonical symbol; currencies open at 17:00 New York, others by 18:00.
+        quiet: Bars to leave out as `leftovers`.
 
     Raises:
         ClockError: Not enough evidence, or evidence that no known clock explains; says what was found.
@@ -149,7 +165,7 @@ def detect_clock(wall_ns: Int64Array, bar_ns: int, symbol: str) -> Detection:
             "Say it with --clock ZONE.",
             code="clock_unclear",
         )
-    edges = _weekly_edges(wall_ns, bar_ns)
+    edges = _weekly_edges(wall_ns, bar_ns, quiet)
     if edges.wall_ns.size == 0:
         raise ClockError(
             f"{symbol}: the clock cannot be told from {utc_text(int(wall_ns[0]))} to {utc_text(int(wall_ns[-1]))}: no "
@@ -191,7 +207,14 @@ def _evidence(edges: _Edges, best: _Group, others: list[_Group]) -> tuple[str, .
     return tuple(lines)
 
 
-def verify_clock(wall_ns: Int64Array, bar_ns: int, symbol: str, *, clock: SourceClock = UTC_CLOCK) -> None:
+def verify_clock(
+    wall_ns: Int64Array,
+    bar_ns: int,
+    symbol: str,
+    *,
+    clock: SourceClock = UTC_CLOCK,
+    quiet: BoolArray | None = None,
+) -> None:
     """Raise ClockError when the weekly opens and closes disprove `clock`.
 
     Silent without evidence: no weekend inside, bars longer than H1, or a market that keeps no FX week.
@@ -201,8 +224,9 @@ def verify_clock(wall_ns: Int64Array, bar_ns: int, symbol: str, *, clock: Source
         bar_ns: Length of a bar, 0 for ticks.
         symbol: Canonical symbol.
         clock: What was said to be the clock.
+        quiet: Bars to leave out as `leftovers`.
     """
-    edges = _weekly_edges(wall_ns, bar_ns)
+    edges = _weekly_edges(wall_ns, bar_ns, quiet)
     if bar_ns > HOUR_NS or edges.wall_ns.size == 0:
         return
     candidates = (clock, *(other for other in CANDIDATES if other != clock))

@@ -152,12 +152,16 @@ def _place_repeated_hours(
     shift_ns: int,
 ) -> list[str]:
     before, after = bounds
+    is_bars = not np.any(local % MINUTE_NS)
     notes = []
     for change in np.flatnonzero(after < before):
         rows = np.flatnonzero((local >= after[change]) & (local < before[change]) & (period == change))
         if rows.size == 0:
             continue
         turns = steps_back[(steps_back >= rows[0]) & (steps_back <= rows[-1])]
+        if turns.size == 0 and is_bars:
+            # A bar as long as the repeated hour comes twice with one time; ticks may share a time by chance.
+            turns = rows[1:][local[rows[1:]] == local[rows[1:] - 1]]
         hour = utc_text(int(after[change]) + shift_ns)
         if turns.size:
             period[rows[rows >= turns[0]]] = change + 1

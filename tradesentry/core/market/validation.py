@@ -171,7 +171,7 @@ def refuse_implausible_prices(bars: BarArray, symbol: str, *, where: str, lines:
     if rows.size:
         bar = bars[rows[0]]
         raise ImportRefused(
-            f"{where}: {_place(int(rows[0]), lines)} ({utc_text(int(bar.open_ns))} UTC) has a price impossible for {symbol}: "
+            f"{where}: {_place(int(rows[0]), lines)} ({utc_text(int(bar.open_ns))} UTC) has a price no {symbol} had: "
             f"high {bar.high:.10g}, low {bar.low:.10g}; {rows.size} rows do. Export again, or import with --repair.",
             code="implausible_price",
         )

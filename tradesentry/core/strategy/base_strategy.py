@@ -109,7 +109,7 @@ class BaseStrategy:
 
 
 @cache
-def _pointer(strategy: type[BaseStrategy]) -> Any:
+def _pointer(strategy: Any) -> Any:
     intents = array_type(INTENT)
     bar, view, count = record_type(BAR), record_type(VIEW), record_type(OPAQUE)
     from numba import types

@@ -116,7 +116,8 @@ def layout(dtype: np.dtype[Any]) -> list[tuple[str, str, int]]:
 
 def _leaves(dtype: np.dtype[Any], prefix: str, start: int) -> Iterator[tuple[str, str, int]]:
     for name in dtype.names or ():
-        field, offset = (dtype.fields or {})[name][:2]
+        fields: Any = dtype.fields
+        field, offset = fields[name][:2]
         base, shape = field.subdtype or (field, ())
         label = f"{prefix}{name}{list(shape) if shape else ''}"
         if base.names is None:
@@ -169,7 +170,7 @@ def record_at(dtype: np.dtype[Any]) -> Any:
         return lambda address, index: _plain_arrays[address][index]
     record = numba.from_dtype(dtype)
 
-    def typing(typing_context: Any, address: Any, index: Any) -> Any:
+    def typing(_typing_context: Any, _address: Any, _index: Any) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             step = context.get_constant(types.int64, dtype.itemsize)
             place = builder.add(arguments[0], builder.mul(arguments[1], step))
@@ -180,8 +181,8 @@ def record_at(dtype: np.dtype[Any]) -> Any:
     return intrinsic(typing)
 
 
-@intrinsic
-def _copy_record(typing_context: Any, target: Any, source: Any) -> Any:
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy_record(_typing_context: Any, target: Any, source: Any) -> Any:
     if target != source:
         return None
 

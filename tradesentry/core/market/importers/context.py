@@ -10,7 +10,7 @@ import numpy as np
 
 from tradesentry.core.domain.errors import ClockError, UsageError
 from tradesentry.core.market.bars import BarSeries, Int64Array, TickSeries
-from tradesentry.core.market.clock_detection import detect_clock, verify_clock
+from tradesentry.core.market.clock_detection import BoolArray, detect_clock, leftovers, verify_clock
 from tradesentry.core.market.importers.base import RawBars, RawTicks, ReadHints
 from tradesentry.core.market.instruments import canonical_symbol
 from tradesentry.core.market.source_clock import UTC_CLOCK, SourceClock, wall_to_utc
@@ -103,9 +103,18 @@ def clock_of(
             code="clock_missing",
         )
     ordered = sorted(parsed, key=lambda item: int(item.raw.times_ns[0]))
-    found = detect_clock(np.concatenate([item.raw.times_ns for item in ordered]), bar_ns, symbol)
+    quiet = [_leftovers(item.raw) for item in ordered]
+    found = detect_clock(
+        np.concatenate([item.raw.times_ns for item in ordered]), bar_ns, symbol, quiet=np.concatenate(quiet)
+    )
     notes.append(f"clock {found.clock} detected (confidence {found.confidence:.0%}): " + "; ".join(found.evidence))
     return found.clock
+
+
+def _leftovers(raw: RawBars | RawTicks) -> BoolArray:
+    if isinstance(raw, RawTicks):
+        return np.zeros(raw.times_ns.size, np.bool_)
+    return leftovers((raw.prices[1], raw.prices[2]), raw.volume)
 
 
 def to_utc(
@@ -120,7 +129,7 @@ def to_utc(
     for item in parsed:
         wall = item.raw.times_ns
         if not trust:
-            verify_clock(wall, bar_ns, symbol, clock=clock)
+            verify_clock(wall, bar_ns, symbol, clock=clock, quiet=_leftovers(item.raw))
         converted = wall_to_utc(wall, clock)
         notes.extend(f"{item.path.name}: {note}" for note in converted.notes)
         columns.append(converted.utc_ns)

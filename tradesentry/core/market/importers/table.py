@@ -84,9 +84,9 @@ class Table:
         """
         column = self.frame[name]
         if any("%z" in pattern for pattern in formats):
-            column = column.str.replace("T", " ", literal=True).str.replace(r"Z$", "+00:00")
+            column = column.str.replace(r"(\d)T(\d)", "$1 $2").str.replace(r"Z$", "+00:00")
         elif column.head(1).str.contains("T", literal=True).any():
-            column = column.str.replace("T", " ", literal=True)
+            column = column.str.replace(r"(\d)T(\d)", "$1 $2")
         for pattern in formats:
             if column.head(1).str.to_datetime(pattern, time_unit="ns", strict=False).null_count() == 0:
                 parsed = column.str.to_datetime(pattern, time_unit="ns", strict=False)

@@ -1,0 +1,168 @@
+"""Fill what happens inside a bar of which only open, high, low and close are known: the pessimistic path.
+
+The rules are those of `settle`, step 2: entries in the order they were placed, then stops, then partial and full
+targets.
+"""
+
+import math
+from typing import Any
+
+from tradesentry.core.domain.orders import ExitReason, OrderType, RejectCode, Status
+from tradesentry.core.execution.book import (
+    UNIT_DUST,
+    cancel_group,
+    note_reject,
+    open_position,
+    reduce_position,
+    remove_order,
+)
+from tradesentry.core.execution.costs import slippage
+from tradesentry.core.execution.desk import quote_at
+from tradesentry.core.execution.open_fills import SLACK_TICKS
+from tradesentry.core.utils.kernel import kernel
+
+OK = int(Status.OK)
+LIMIT = int(OrderType.LIMIT)
+TAKE_PROFIT = int(ExitReason.TAKE_PROFIT)
+AMBIGUOUS_BAR = int(RejectCode.AMBIGUOUS_BAR)
+
+
+@kernel
+def _is_reached(market: Any, order: Any, bar: Any, spread: float) -> bool:
+    """Say whether the bar trades to a resting entry: through a limit by one tick, at a stop."""
+    slack = SLACK_TICKS * market.tick
+    if order.type == LIMIT:
+        if order.side > 0:
+            return bar.low + spread <= order.price - market.tick + slack
+        return bar.high >= order.price + market.tick - slack
+    if order.side > 0:
+        return bar.high + spread >= order.price - slack
+    return bar.low <= order.price + slack
+
+
+@kernel
+def _is_sibling_reached(market: Any, book: Any, index: int, bar: Any, spread: float) -> bool:
+    """Say whether the bar also reaches another entry of the group of order `index`."""
+    seen = book.seen
+    group = seen.orders[index].group
+    for i in range(seen.n_orders):
+        if (
+            i != index
+            and group != 0
+            and seen.orders[i].group == group
+            and _is_reached(market, seen.orders[i], bar, spread)
+        ):
+            return True
+    return False
+
+
+@kernel
+def _resting_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float, slip: float) -> int:
+    """Fill the resting entries that the bar reaches, in the order they were placed."""
+    seen = book.seen
+    i = 0
+    while i < seen.n_orders:
+        order = seen.orders[i]
+        if not _is_reached(market, order, bar, spread):
+            i += 1
+            continue
+        group = order.group
+        if order.skip_if_both and _is_sibling_reached(market, book, i, bar, spread):
+            note_reject(account, desk, book, bar.open_ns, AMBIGUOUS_BAR, order, order.price, math.nan)
+            cancel_group(book, group)
+            i = 0
+            continue
+        slipped = 0.0 if order.type == LIMIT else slip
+        status = open_position(market, desk, book, account, order, order.price, slipped, bar.open_ns, True)
+        if status != OK:
+            return status
+        remove_order(book, i)
+        if group != 0:
+            cancel_group(book, group)
+            i = 0
+    return OK
+
+
+@kernel
+def _stops_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float, slip: float) -> None:
+    """Close the positions whose stop the bar reaches; the stop comes before the target."""
+    seen = book.seen
+    i = 0
+    while i < seen.n_positions:
+        position = seen.positions[i]
+        is_hit = bar.low <= position.stop_loss if position.side > 0 else bar.high + spread >= position.stop_loss
+        if is_hit:
+            stop = position.stop_loss
+            if reduce_position(
+                market, desk, book, account, i, position.units, stop, slip, bar.close_ns, position.stop_reason
+            ):
+                continue
+        i += 1
+
+
+@kernel
+def _take_partials(
+    market: Any, desk: Any, book: Any, account: Any, index: int, at_open: float, best: float, ts_ns: int
+) -> bool:
+    """Take the partial profits that `best`, the best exit price on the bar, reaches; at the open if that is better.
+
+    Returns:
+        True when the position is gone.
+    """
+    position = book.seen.positions[index]
+    exits = position.exits
+    distance = abs(position.entry_price - position.initial_stop)
+    while position.n_partials < exits.partial_r.shape[0] and exits.partial_r[position.n_partials] > 0.0:
+        price = position.entry_price + position.side * exits.partial_r[position.n_partials] * distance
+        if position.side * (best - price) < 0.0:
+            return False
+        if position.side * (at_open - price) > 0.0:
+            price = at_open
+        wanted = exits.partial_fraction[position.n_partials] * position.initial_units
+        units = math.floor(wanted / market.unit_step + 1e-9) * market.unit_step
+        position.n_partials += 1
+        if position.units - units < market.unit_min - UNIT_DUST:
+            units = position.units
+        if units > 0.0 and reduce_position(market, desk, book, account, index, units, price, 0.0, ts_ns, TAKE_PROFIT):
+            return True
+    return False
+
+
+@kernel
+def _targets_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> None:
+    """Close the positions whose target the bar reaches, except those (and their baskets) entered on it."""
+    seen = book.seen
+    i = 0
+    while i < seen.n_positions:
+        position = seen.positions[i]
+        is_new = position.entry_settled == book.settled
+        is_basket_new = position.basket != 0 and position.basket == book.cross_fill_basket
+        if is_new or is_basket_new:
+            i += 1
+            continue
+        side = position.side
+        best = bar.high if side > 0 else bar.low + spread
+        if position.exits.partial_r[0] > 0.0:
+            at_open = bar.open if side > 0 else bar.open + spread
+            if _take_partials(market, desk, book, account, i, at_open, best, bar.close_ns):
+                continue
+        if side * (best - position.take_profit) >= 0.0:
+            target = position.take_profit
+            if reduce_position(market, desk, book, account, i, position.units, target, 0.0, bar.close_ns, TAKE_PROFIT):
+                continue
+        i += 1
+
+
+@kernel
+def settle_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> int:
+    """Fill what happens inside `bar` after its open. See `settle`, step 2. Arguments as `settle_open`."""
+    slip = slippage(market, quote_at(desk.quotes, market.index), book.settled)
+    if book.seen.n_orders > 0:
+        status = _resting_inside(market, desk, book, account, bar, spread, slip)
+        if status != OK:
+            return status
+    if book.seen.n_positions > 0:
+        _stops_inside(market, desk, book, account, bar, spread, slip)
+        _targets_inside(market, desk, book, account, bar, spread)
+    book.cross_fill_basket = 0
+    return OK

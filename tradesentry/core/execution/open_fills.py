@@ -1,0 +1,184 @@
+"""Fill what the open of a bar decides: queued closes and entries, stops, targets and orders that the open passed.
+
+The rules are those of `settle`, step 1; prices here are the open and the open plus the spread.
+"""
+
+from typing import Any
+
+from tradesentry.core.domain.orders import Action, ExitReason, OrderType, RejectCode, Status
+from tradesentry.core.execution.book import (
+    UNIT_DUST,
+    cancel_group,
+    note_reject,
+    open_position,
+    reduce_position,
+    remove_order,
+)
+from tradesentry.core.execution.costs import slippage
+from tradesentry.core.execution.desk import quote_at
+from tradesentry.core.utils.kernel import kernel
+
+OK = int(Status.OK)
+ENTER = int(Action.ENTER)
+CLOSE = int(Action.CLOSE)
+LIMIT = int(OrderType.LIMIT)
+STRATEGY = int(ExitReason.STRATEGY)
+TAKE_PROFIT = int(ExitReason.TAKE_PROFIT)
+WEEKEND = int(ExitReason.WEEKEND)
+OPEN_TOO_FAR = int(RejectCode.OPEN_TOO_FAR)
+DATA_GAP = int(RejectCode.DATA_GAP)
+GAP_BEYOND_STOP = int(RejectCode.GAP_BEYOND_STOP)
+ORDER_EXPIRED = int(RejectCode.ORDER_EXPIRED)
+MAX_OPEN_DRIFT = 0.5
+"""A market entry is canceled when the open lies further from the signal than this share of the stop distance."""
+
+SLACK_TICKS = 1e-3
+"""Prices closer than this share of a tick are equal: order prices lie on the grid, sums with a spread do not."""
+
+
+@kernel
+def _close_from_queue(
+    market: Any, desk: Any, book: Any, account: Any, intent: Any, bar: Any, ask: float, slip: float
+) -> None:
+    """Reduce the positions that a queued CLOSE names to its remaining units, at the open."""
+    seen = book.seen
+    i = 0
+    while i < seen.n_positions:
+        position = seen.positions[i]
+        is_meant = position.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, position.basket)
+        units = position.units - intent.size
+        if is_meant and intent.side in (0, position.side) and units > UNIT_DUST:
+            price = bar.open if position.side > 0 else ask
+            reason = intent.reason if intent.reason > 0 else STRATEGY
+            if reduce_position(market, desk, book, account, i, units, price, slip, bar.open_ns, reason):
+                continue
+        i += 1
+
+
+@kernel
+def _close_everything(
+    market: Any,
+    desk: Any,
+    book: Any,
+    account: Any,
+    bid: float,
+    ask: float,
+    slip: float,
+    ts_ns: int,
+    reason: int,
+) -> None:
+    """Close every position of the book at `bid` or `ask`."""
+    seen = book.seen
+    while seen.n_positions > 0:
+        position = seen.positions[0]
+        price = bid if position.side > 0 else ask
+        reduce_position(market, desk, book, account, 0, position.units, price, slip, ts_ns, reason)
+
+
+@kernel
+def _positions_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, slip: float) -> None:
+    """Close positions whose stop, target or FX week the open has already passed."""
+    seen = book.seen
+    i = 0
+    while i < seen.n_positions:
+        position = seen.positions[i]
+        side = position.side
+        price = bar.open if side > 0 else ask
+        reason = 0
+        slipped = slip
+        if side * (price - position.stop_loss) <= 0.0:
+            reason = position.stop_reason
+        elif book.rules.weekend_flatten and bar.open_ns >= position.week_end_ns:
+            reason = WEEKEND
+        elif side * (price - position.take_profit) >= 0.0:
+            reason = TAKE_PROFIT
+            slipped = 0.0
+        if reason != 0:
+            if reduce_position(market, desk, book, account, i, position.units, price, slipped, bar.open_ns, reason):
+                continue
+        i += 1
+
+
+@kernel
+def _market_entry(
+    market: Any, desk: Any, book: Any, account: Any, intent: Any, bar: Any, ask: float, slip: float
+) -> int:
+    """Fill a queued market entry at the open, or refuse it because the market has moved on."""
+    price = ask if intent.side > 0 else bar.open
+    if quote_at(desk.quotes, market.index).is_gap:
+        note_reject(account, desk, book, bar.open_ns, DATA_GAP, intent, price, intent.signal_price)
+        return OK
+    allowed = MAX_OPEN_DRIFT * abs(intent.signal_price - intent.stop_loss)
+    if not abs(price - intent.signal_price) <= allowed:
+        note_reject(account, desk, book, bar.open_ns, OPEN_TOO_FAR, intent, abs(price - intent.signal_price), allowed)
+        return OK
+    return open_position(market, desk, book, account, intent, price, slip, bar.open_ns, False)
+
+
+@kernel
+def _resting_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, slip: float) -> int:
+    """Fill resting entries that the open has passed; cancel those that expired or whose stop it passed as well."""
+    seen = book.seen
+    i = 0
+    while i < seen.n_orders:
+        order = seen.orders[i]
+        side = order.side
+        price = ask if side > 0 else bar.open
+        exit_price = bar.open if side > 0 else ask
+        is_limit = order.type == LIMIT
+        through = side * (order.price - market.tick - price) if is_limit else side * (price - order.price)
+        code = 0
+        if order.expiry_ns > 0 and bar.open_ns >= order.expiry_ns:
+            code = ORDER_EXPIRED
+        elif side * (exit_price - order.stop_loss) <= 0.0:
+            code = GAP_BEYOND_STOP
+        if code != 0:
+            note_reject(account, desk, book, bar.open_ns, code, order, price, order.price)
+            remove_order(book, i)
+        elif through >= -SLACK_TICKS * market.tick:
+            status = open_position(
+                market, desk, book, account, order, price, 0.0 if is_limit else slip, bar.open_ns, False
+            )
+            if status != OK:
+                return status
+            group = order.group
+            remove_order(book, i)
+            cancel_group(book, group)
+            i = 0
+        else:
+            i += 1
+    return OK
+
+
+@kernel
+def settle_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> int:
+    """Fill everything that the open of `bar` decides. See `settle`, step 1.
+
+    Args:
+        market: MARKET.
+        desk: DESK, the memory of the run.
+        book: BOOK to settle; its queue is emptied.
+        account: ACCOUNT that pays and is paid.
+        bar: BAR, or a finer bar inside it.
+        spread: Spread of the bar with the cost scale, price units.
+
+    Returns:
+        A Status.
+    """
+    ask = bar.open + spread
+    slip = slippage(market, quote_at(desk.quotes, market.index), book.settled)
+    if book.flatten_reason != 0:
+        _close_everything(market, desk, book, account, bar.open, ask, slip, bar.open_ns, book.flatten_reason)
+        book.flatten_reason = 0
+    for i in range(book.n_queue):
+        if book.queue[i].action == CLOSE:
+            _close_from_queue(market, desk, book, account, book.queue[i], bar, ask, slip)
+    _positions_at_open(market, desk, book, account, bar, ask, slip)
+    status = OK
+    for i in range(book.n_queue):
+        if book.queue[i].action == ENTER and status == OK:
+            status = _market_entry(market, desk, book, account, book.queue[i], bar, ask, slip)
+    book.n_queue = 0
+    if status == OK and book.seen.n_orders > 0:
+        status = _resting_at_open(market, desk, book, account, bar, ask, slip)
+    return status
