@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from ours import new_account, new_markets, new_rules, to_bars
-from sma_cross import SmaCross, SmaCrossConfig
+from ours import COSTS, new_arena, new_markets, to_bars
 from workloads import read_bars, write_bars
 
 import tradesentry
-from tradesentry.backtest.arena import Arena, Lane
 
 N_BARS = 20_000
 N_WARM = 2_000
@@ -26,10 +24,7 @@ def measure(data: Path) -> list[float]:
     """Return the seconds of each decision after the warm-up."""
     write_bars(data, 1, N_BARS)
     series = {symbol: to_bars(bars) for symbol, bars in read_bars(data, 1, N_BARS).items()}
-    config = SmaCrossConfig()
-    lane = Lane(0, SmaCross.new_params(config), SmaCross.new_state(config), new_rules())
-    markets = new_markets(series, is_full=True)
-    arena = Arena(SmaCross.pointer(), markets=markets, bars=list(series.values()), lanes=[lane], account=new_account())
+    arena = new_arena(series, new_markets(series, COSTS["full"]))
     arena.play(N_WARM)
     seconds = []
     for _ in range(N_BARS - N_WARM):

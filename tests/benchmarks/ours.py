@@ -2,7 +2,7 @@
 
 The engine runs as shipped: calendar, swap, margin, limits, equity points and full trade records are on. Two cost
 models: `commission` is what every peer can express and what the comparison of trades uses; `full` adds spread, slippage
-and swap, for the time that a real back-test takes.
+and swap, for the time that a real back-test takes. Limits are wide enough not to bind, since peers have none.
 """
 
 import functools
@@ -17,15 +17,28 @@ from workloads import CAPITAL, COMMISSION_FRACTION, MINUTE_NS, PIP, TICK, Bars, 
 import tradesentry
 from tradesentry.backtest.arena import Arena, Lane
 from tradesentry.core.domain.instruments import Instrument
-from tradesentry.core.domain.orders import ExitReason, TradingState
-from tradesentry.core.domain.records import ACCOUNT, BAR, MARKET, RULES, TRADE
-from tradesentry.core.execution.costs import Conversion
-from tradesentry.core.market.calendar import CalendarSpec, build_calendar
+from tradesentry.core.domain.orders import ExitReason
+from tradesentry.core.domain.records import BAR, MARKET, TRADE
+from tradesentry.core.execution.setup import (
+    CostProfile,
+    LimitSettings,
+    currency_table,
+    fill_conversion,
+    fill_market,
+    new_account,
+    new_rules,
+)
+from tradesentry.core.market.calendar import build_calendar
 from tradesentry.core.utils.kernel import new_records
 
+Series = dict[str, np.ndarray[Any, Any]]
 HOUR_NS = 60 * MINUTE_NS
-FULL_COSTS = {"spread_floor": 0.6 * PIP, "slippage_mean": 0.1 * PIP, "swap_long": -0.5 * PIP, "swap_short": -0.3 * PIP}
-TRIPLE_WEDNESDAY = (1.0, 1.0, 3.0, 1.0, 1.0, 0.0, 0.0)
+COMMISSION = CostProfile(commission_per_million=COMMISSION_FRACTION * 1e6)
+COSTS = {
+    "full": COMMISSION.model_copy(update={"spread_factor": 0.3}),
+    "commission": COMMISSION.model_copy(update={"spread_factor": 0.0, "slippage_pips": 0.0, "swap_factor": 0.0}),
+}
+LIMITS = LimitSettings(max_trades_per_day=100_000, drawdown_warn=0.7, drawdown_reduce=0.8, drawdown_halt=0.9)
 
 
 def to_bars(bars: Bars) -> np.ndarray[Any, Any]:
@@ -37,74 +50,37 @@ def to_bars(bars: Bars) -> np.ndarray[Any, Any]:
     return records
 
 
-def new_markets(series: dict[str, np.ndarray[Any, Any]], *, is_full: bool) -> np.recarray[Any, Any]:
+def new_markets(series: Series, costs: CostProfile) -> Any:
     """Return one MARKET record per series, quoted in account currency."""
-    markets = new_records(len(series), MARKET)
+    items = [Instrument(symbol, "fx", symbol[:3], symbol[3:], TICK, PIP) for symbol in series]
+    currencies = currency_table(items, "USD")
+    markets = new_records(len(items), MARKET)
     from_ns = min(int(bars["open_ns"][0]) for bars in series.values())
     to_ns = max(int(bars["close_ns"][-1]) for bars in series.values())
-    for index, symbol in enumerate(series):
-        market = markets[index]
-        market.index = index
-        market.tick, market.pip = TICK, PIP
-        market.contract_units, market.unit_step, market.unit_min, market.unit_max = 1e5, 1e3, 1e3, 1e7
-        market.margin_fraction = 1 / 30
-        market.commission_fraction = COMMISSION_FRACTION
-        market.swap_day_weights = TRIPLE_WEDNESDAY
-        market.spread_mult, market.cost_scale = 3.0, 1.0
-        market.base_currency, market.quote_currency = index + 1, 0
-        market.conversion, market.cross_index, market.fixed_rate = int(Conversion.FIXED), -1, 1.0
-        if is_full:
-            for name, value in FULL_COSTS.items():
-                market[name] = value
-        instrument = Instrument(symbol, "fx", symbol[:3], symbol[3:], TICK, PIP)
-        markets["calendar"][index] = build_calendar(CalendarSpec(), instrument, from_ns, to_ns)[0]
+    for index, item in enumerate(items):
+        fill_market(markets[index], item, costs, index=index, currencies=currencies)
+        fill_conversion(markets[index], item, account_currency="USD", rows={}, rates={})
+        markets["calendar"][index] = build_calendar(SmaCrossConfig().calendar(), item, from_ns, to_ns)[0]
     return markets
 
 
-def new_account() -> np.recarray[Any, Any]:
-    """Return a funded account with every limit switched on and wide enough not to bind."""
-    accounts = new_records(1, ACCOUNT)
-    account = accounts[0]
-    for name in ("balance", "equity", "worst_equity", "free_margin", "peak_equity", "day_start_equity"):
-        account[name] = CAPITAL
-    account.trading_state = int(TradingState.ACTIVE)
-    account.n_currencies = 32
-    account.equity_step_ns = HOUR_NS
-    account.kelly_fraction = np.nan
-    limits = account.limits
-    limits.is_on = True
-    for name in ("max_idea_risk", "max_open_risk", "max_app_risk", "max_currency_risk", "max_cluster_risk"):
-        limits[name] = 1.0
-    limits.max_currency_net = limits.max_currency_gross = limits.max_leverage = 30.0
-    limits.min_free_margin = 0.1
-    limits.max_notional = np.inf
-    limits.max_positions, limits.max_per_market, limits.max_trades_per_day = 1_000, 10, 1_000_000
-    limits.daily_loss = limits.market_daily_loss = 0.5
-    limits.drawdown_warn, limits.drawdown_reduce, limits.drawdown_halt = 0.7, 0.8, 0.9
-    limits.stop_out_level = 0.5
-    return accounts
-
-
-def new_rules() -> Any:
-    """Return rules that hold positions over the weekend, as the peers do."""
-    rules = new_records(1, RULES)[0]
-    rules.bar_ns = MINUTE_NS
-    return rules
-
-
-def back_test(series: dict[str, np.ndarray[Any, Any]], markets: np.recarray[Any, Any]) -> Arena:
-    """Return the finished run: fresh account, books and states, every bar, every trade."""
+def new_arena(series: Series, markets: Any) -> Arena:
+    """Return fresh memory for one run: account, books and states before the first bar."""
     config = SmaCrossConfig()
-    rules = new_rules()
-    lanes = [
-        Lane(index, SmaCross.new_params(config), SmaCross.new_state(config), rules) for index in range(len(series))
-    ]
-    arena = Arena(SmaCross.pointer(), markets=markets, bars=list(series.values()), lanes=lanes, account=new_account())
+    rules = new_rules(bar_ns=MINUTE_NS, pip=PIP, weekend="hold")[0]
+    lanes = [Lane(m, SmaCross.new_params(config), SmaCross.new_state(config), rules) for m in range(len(series))]
+    account = new_account(CAPITAL, LIMITS, n_currencies=len(series) + 1, equity_step_ns=HOUR_NS)
+    return Arena(SmaCross.pointer(), markets=markets, bars=list(series.values()), lanes=lanes, account=account)
+
+
+def back_test(series: Series, markets: Any) -> Arena:
+    """Return the finished run: every bar, every trade."""
+    arena = new_arena(series, markets)
     arena.run()
     return arena
 
 
-def describe(arena: Arena, series: dict[str, np.ndarray[Any, Any]]) -> Outcome:
+def describe(arena: Arena, series: Series) -> Outcome:
     """Return the trades in the common form, ordered by symbol, then entry."""
     parts = []
     rows = np.asarray(arena.trade_rows.view(np.ndarray), TRADE)
@@ -122,20 +98,19 @@ def describe(arena: Arena, series: dict[str, np.ndarray[Any, Any]]) -> Outcome:
     return Outcome(np.concatenate(parts), float(arena.account.balance[0]) - CAPITAL)
 
 
-def prepare(job: Job, *, is_full: bool) -> tuple[Work, Describe]:
+def prepare(job: Job, *, costs: str) -> tuple[Work, Describe]:
     """Return one back-test on the bars of `job`."""
     stored = read_bars(job.data, job.n_symbols, job.n_bars_stored)
     series = {symbol: to_bars(bars[: job.n_bars]) for symbol, bars in stored.items()}
-    markets = new_markets(series, is_full=is_full)
+    markets = new_markets(series, COSTS[costs])
     return functools.partial(back_test, series, markets), functools.partial(describe, series=series)
 
 
 def main() -> None:
     """Serve one of the two cost models; the first argument says which."""
     costs = sys.argv.pop(1)
-    is_full = costs == "full"
-    name = "TradeSentry" + (" (full costs)" if is_full else "")
-    serve(name, lambda: tradesentry.__version__, functools.partial(prepare, is_full=is_full))
+    name = "TradeSentry" + (" (full costs)" if costs == "full" else "")
+    serve(name, lambda: tradesentry.__version__, functools.partial(prepare, costs=costs))
 
 
 if __name__ == "__main__":

@@ -237,7 +237,10 @@ def as_json(results: Results) -> dict[str, Any]:
     return {
         "machine": machine(),
         "rows": [asdict(row) | {"median": row.median, "bars_per_second": row.bars_per_second} for row in results.rows],
-        "agreements": {peer: asdict(found) for peer, found in results.agreements.items()},
+        "agreements": {
+            peer: {"ours": a.n_ours, "theirs": a.n_theirs, "equal": a.n_equal, "causes": dict(a.causes)}
+            for peer, a in results.agreements.items()
+        },
         "goals": [asdict(goal) | {"is_met": goal.is_met} for goal in goals(results)],
         "skipped": results.skipped,
     }

@@ -27,6 +27,7 @@ HERE: Final = Path(__file__).resolve().parent
 ALL: Final = ("w1", "w3", "cold", "agreement", "latency", "app")
 DOCUMENTED: Final = {"w1", "w3", "cold", "agreement"}
 """docs/benchmarks.md is written only when all of these were measured, so that a partial run never thins it out."""
+PEERS_PYTHON: Final = ROOT / ".bench-venv" / "bin" / "python"
 TIMEOUT_SECONDS: Final = 1_800
 ONE_THREAD: Final = dict.fromkeys(
     ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1"
@@ -213,7 +214,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     chosen = [name for name in os.environ.get("BENCH", "").replace(",", " ").split() if name] or list(ALL)
     parser.add_argument("workloads", nargs="*", metavar="|".join(ALL), help="default: $BENCH, else all")
-    parser.add_argument("--peers-python", type=Path, help="interpreter with requirements-peers.txt installed")
+    installed = PEERS_PYTHON if PEERS_PYTHON.exists() else None
+    parser.add_argument(
+        "--peers-python",
+        type=Path,
+        default=installed,
+        help="interpreter with requirements-peers.txt installed; default .bench-venv where `make bench` made it",
+    )
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "tradesentry-bench")
     parser.add_argument("--repeats", type=int, help="timed runs per engine; default 5, 3 for slow peers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")

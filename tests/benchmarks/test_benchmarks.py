@@ -1,11 +1,12 @@
 """What the benchmarks rest on: fair bars, a right strategy, a comparison that can fail, a gate that can fail."""
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 from agreement import compare
-from results import OURS, Results, Row, as_json, goals, timing_table
+from results import OURS, Results, Row, as_json, document, goals, timing_table
 from sma_cross import SmaCross, SmaCrossConfig
 from workloads import (
     BAR_FIELDS,
@@ -226,7 +227,31 @@ def test_table_says_the_ratio_to_us_and_keeps_its_columns_aligned() -> None:
     assert "5.00x" in next(line for line in lines if "Rust" in line)
 
 
-def test_json_holds_every_row_with_its_median() -> None:
-    rows = as_json(measured(0.02, 0.1, 30.0))["rows"]
+def test_json_holds_medians_and_causes() -> None:
+    results = measured(0.02, 0.1, 30.0)
+    results.agreements["a peer"] = compare(trade(1, 5, 1.101), trade(1, 5, 1.102), flat_bars())
 
-    assert {row["engine"]: row["median"] for row in rows}[OURS] == pytest.approx(0.04)
+    saved = json.loads(json.dumps(as_json(results)))
+
+    assert {row["engine"]: row["median"] for row in saved["rows"]}[OURS] == pytest.approx(0.04)
+    assert saved["agreements"]["a peer"]["causes"] == {"unexplained": 1}
+
+
+def test_an_unexplained_trade_misses_the_goal() -> None:
+    results = measured(0.02, 0.1, 30.0)
+    results.agreements["a peer"] = compare(trade(1, 5, 1.101), trade(1, 5, 1.102), flat_bars())
+
+    verdicts = {goal.text: goal.is_met for goal in goals(results)}
+
+    assert verdicts["trades that differ from a peer unexplained"] is False
+
+
+def test_page_says_goals_times_and_causes() -> None:
+    results = measured(0.02, 0.1, 30.0)
+    results.agreements["a peer"] = compare(trade(1, 5, 1.101), trade(1, 5, 1.101), flat_bars())
+
+    page = document(results)
+
+    assert "| W1: times the fastest peer " in page
+    assert "backtesting.py may fill a target on the entry bar" in page
+    assert "| a peer | equal " in page
