@@ -252,14 +252,16 @@ class Stream:
 
     def take(self) -> pl.DataFrame:
         """Return what was emitted since the last call."""
+        events, rows = self._emitted()
+        return tables.series_frame(rows, self._rig.columns or {}) if self._is_series else tables.events_frame(events)
+
+    def _emitted(self) -> tuple[Any, Any]:
+        """Return the events and rows of the output, which starts anew."""
         feed = self._feed[0]
-        if self._is_series:
-            frame = tables.series_frame(self._rows[: feed.n_rows], self._rig.columns or {})
-        else:
-            frame = tables.events_frame(self._events[: feed.n_events])
+        emitted = self._events[: feed.n_events], self._rows[: feed.n_rows]
         feed.n_events = 0
         feed.n_rows = 0
-        return frame
+        return emitted
 
     def push(self, bar: Any) -> list[dict[str, Any]]:
         """Take one closed bar and return the rows that it caused, often none.
@@ -268,7 +270,8 @@ class Stream:
             bar: BAR record, or a mapping with its fields.
         """
         self.feed(tables.as_bar(bar))
-        return self.take().to_dicts() if self._feed[0].n_events or self._feed[0].n_rows else []
+        events, rows = self._emitted()
+        return tables.series_rows(rows, self._rig.columns or {}) if self._is_series else tables.event_rows(events)
 
     def state_bytes(self) -> bytes:
         """Return the memory of component and bar check, without the cursor, which is found again."""

@@ -113,6 +113,28 @@ def _named(codes: np.ndarray[Any, Any], names: Mapping[int, str], kind: pl.Enum)
     return pl.Series(positions.astype(np.uint8)).cat.to(kind)
 
 
+def event_rows(records: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+    """Return EVENT records as dictionaries, the rows of `events_frame`."""
+    rows = [dict(zip(EVENT_COLUMNS, values, strict=True)) for values in records.tolist()]
+    for row in rows:
+        row["component"] = COMPONENTS[row["component"]]
+        row["event"] = CODES[row["event"]]
+    return rows
+
+
+def series_rows(records: np.ndarray[Any, Any], columns: Mapping[str, type]) -> list[dict[str, Any]]:
+    """Return rows of a series as dictionaries, the rows of `series_frame`."""
+    return [
+        {
+            "index": int(record["index"]),
+            "open_ns": int(record["open_ns"]),
+            "known_at_ns": int(record["known_at_ns"]),
+            **{name: kind(value) for (name, kind), value in zip(columns.items(), record["values"], strict=False)},
+        }
+        for record in records.view(np.ndarray)
+    ]
+
+
 def series_frame(records: np.ndarray[Any, Any], columns: Mapping[str, type]) -> pl.DataFrame:
     """Return rows of a series as a frame: index, open_ns, known_at_ns and the named values."""
     data: dict[str, Any] = {name: np.ascontiguousarray(records[name]) for name in ("index", "open_ns", "known_at_ns")}

@@ -185,12 +185,11 @@ def scale_invariance(runner: Runner, bars: Any, case: Case) -> None:
 def restart_equivalence(make: Callable[[], Stream], bars: Any) -> None:
     """A state saved and restored after any bar gives the identical next rows and the identical bytes."""
     running = make()
-    for i in range(len(bars)):
+    for i, bar in enumerate(bars):
         restored = make()
         restored.restore(running.save())
-        running.feed(bars[i : i + 1])
-        restored.feed(bars[i : i + 1])
-        assert same(running.take(), restored.take()), f"rows differ on bar {i}"
+        # As text, because NaN does not equal itself.
+        assert str(running.push(bar)) == str(restored.push(bar)), f"rows differ on bar {i}"
         assert running.state_bytes() == restored.state_bytes(), f"memory differs after bar {i}"
 
 
@@ -206,6 +205,11 @@ def batch_equals_stream(case: Case, bars: Any) -> None:
 def short_bars() -> Any:
     """Return a day of dirty bars around the London session, for laws that are asked after every bar."""
     return dirty_bars(96, seed=3, start="2024-01-08T04:00")
+
+
+def medium_bars() -> Any:
+    """Return four days of dirty bars."""
+    return dirty_bars(300, seed=4)
 
 
 def long_bars() -> Any:

@@ -45,7 +45,7 @@ def test_a_restart_after_any_bar_changes_nothing(case: Case):
 
 @each_case
 def test_a_run_equals_the_stream_of_its_bars(case: Case):
-    laws.batch_equals_stream(case, laws.long_bars())
+    laws.batch_equals_stream(case, laws.medium_bars())
 
 
 @each_case
