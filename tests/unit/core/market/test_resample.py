@@ -13,7 +13,7 @@ from tests.unit.core.market.fx_bars import DAY, HOUR, MINUTE, bars_at, fx_opens,
 from tradesentry.core.domain.errors import DataError, UsageError
 from tradesentry.core.domain.records import CLOCK
 from tradesentry.core.market.bars import TickSeries, empty_bars
-from tradesentry.core.market.resample import bars_from_ticks, resample_bars, resample_series
+from tradesentry.core.market.resample import bars_from_ticks, bucket_edges, resample_bars, resample_series
 from tradesentry.core.market.sessions import fx_days
 from tradesentry.core.strategy.config import params_record
 from tradesentry.core.strategy.indicators import events as ev
@@ -115,6 +115,24 @@ def test_a_day_of_summer_and_a_day_of_winter_end_at_17_new_york():
     assert ns("2018-03-08 22:00") in days.close_ns
     assert ns("2018-03-12 21:00") in days.close_ns
     assert set(np.diff(days.close_ns)) == {DAY, 3 * DAY - HOUR}
+
+
+@given(
+    first=st.integers(ns("1990-01-01") // MINUTE, ns("2030-01-01") // MINUTE),
+    length=st.integers(0, 20_000_000),
+    timeframe=st.sampled_from(["M5", "H1", "H4", "D1", "W1"]),
+)
+@settings(max_examples=60)
+def test_buckets_cover_every_moment_of_a_period_however_long(first, length, timeframe):
+    """Times are near 2e18 ns, where float64 steps by 256; the last bucket was once lost to that."""
+    last = (first + length) * MINUTE
+
+    starts, ends = bucket_edges(first * MINUTE, last, timeframe, is_always_open=True)
+
+    holds_last = int(np.searchsorted(starts, last, side="right")) - 1
+    assert starts[0] <= first * MINUTE
+    assert starts[holds_last] <= last < ends[holds_last]
+    assert np.array_equal(starts[1:], ends[:-1])
 
 
 def test_four_hours_count_from_the_fx_day_or_from_utc():
