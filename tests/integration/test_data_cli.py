@@ -1,6 +1,8 @@
 """The data commands as a user runs them: tables and JSON on stdout, remarks on stderr, clear refusals."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from typer.testing import CliRunner
@@ -155,3 +157,34 @@ def test_oanda_without_a_token_says_what_to_set(run, monkeypatch):
 
     with pytest.raises(UsageError, match="OANDA_TOKEN"):
         run("download", "oanda", "EURUSD", "--from", "2024-01-01")
+
+
+def test_oanda_bars_are_downloaded_and_listed(run, tmp_path):
+    day = bars_at(fx_opens("2024-01-02", "2024-01-03", "M15"), "M15")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = vendor.oanda(day, "UTC") if "2024-01-02T00" in self.path else b'{"candles": []}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        period = ("--from", "2024-01-02", "--to", "2024-01-03", "-t", "M15")
+        result = run("download", "oanda", "EURUSD", *period, "--token", "x", "--base-url", address)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    assert f"oanda\tEURUSD\tM15\t{day.size}" in result.stdout
+    assert "OANDA: 100 %" in result.stderr
+    assert load_bars("EURUSD", "M15", "oanda", tmp_path / "catalog")[0].bars.close[-1] == day.close[-1]

@@ -20,6 +20,8 @@ from tradesentry.backtest.data_tables import progress_bar
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import normalize_timeframe, to_ns
 from tradesentry.core.market.download import (
+    DUKASCOPY_URL,
+    OANDA_URLS,
     Wanted,
     ccxt_exchange,
     download_ccxt,
@@ -30,6 +32,7 @@ from tradesentry.core.market.download import (
 )
 from tradesentry.core.market.polite_client import PoliteClient
 from tradesentry.core.market.source_clock import SourceClock
+from tradesentry.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Download history into the catalog.", rich_markup_mode=None)
 
@@ -48,18 +51,21 @@ def oanda(
     from_: Annotated[str, typer.Option("--from", help="First open wanted, ISO date (UTC).")],
     timeframe: TimeframeOption = "M1",
     to: ToOption = None,
-    token: Annotated[str | None, typer.Option(envvar="OANDA_TOKEN", help="Personal access token.")] = None,
-    base_url: Annotated[str, typer.Option(help="Address of the venue.")] = "https://api-fxpractice.oanda.com",
+    token: Annotated[str | None, typer.Option(help="Personal access token; OANDA_TOKEN when omitted.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Address; by OANDA_ENVIRONMENT when omitted.")] = None,
     source: SourceOption = "oanda",
     replace_: ReplaceOption = False,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Download OANDA candles, bid and ask."""
-    if not token:
+    settings = load_settings()
+    secret = token or (settings.oanda_token.get_secret_value() if settings.oanda_token else None)
+    if not secret:
         raise UsageError("OANDA needs a personal access token: set OANDA_TOKEN or give --token.")
+    address = base_url or OANDA_URLS[settings.oanda_environment]
     chosen, wanted = catalog_at(catalog), _wanted(symbol, timeframe, source, from_, to)
-    with PoliteClient(base_url, {"Authorization": f"Bearer {token}"}) as client, progress_bar("OANDA") as progress:
+    with PoliteClient(address, {"Authorization": f"Bearer {secret}"}) as client, progress_bar("OANDA") as progress:
         series = download_oanda(wanted, client, chosen.root / ".downloads", progress=progress)
     store([series], chosen, replace_existing=replace_, as_json=as_json)
 
@@ -70,7 +76,7 @@ def dukascopy(
     from_: Annotated[str, typer.Option("--from", help="First open wanted, ISO date (UTC).")],
     timeframe: TimeframeOption = "M1",
     to: ToOption = None,
-    base_url: Annotated[str, typer.Option(help="Address of the feed.")] = "https://datafeed.dukascopy.com/datafeed",
+    base_url: Annotated[str, typer.Option(help="Address of the feed.")] = DUKASCOPY_URL,
     source: SourceOption = "dukascopy",
     replace_: ReplaceOption = False,
     catalog: CatalogOption = None,

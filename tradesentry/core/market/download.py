@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -42,7 +43,9 @@ from tradesentry.core.market.resample import bars_from_ticks, resample_series
 from tradesentry.core.market.source_clock import SourceClock
 from tradesentry.core.market.symbols import canonical, keeps_fx_week
 
-OANDA_URL: Final = "https://api-fxpractice.oanda.com"
+OANDA_URLS: Final = MappingProxyType(
+    {"practice": "https://api-fxpractice.oanda.com", "live": "https://api-fxtrade.oanda.com"}
+)
 DUKASCOPY_URL: Final = "https://datafeed.dukascopy.com/datafeed"
 OANDA_PAGE: Final = 5_000
 CCXT_PAGE: Final = 1_000
@@ -162,6 +165,7 @@ def download_oanda(
         complete = [candle for candle in answer["candles"] if candle.get("complete", True)]
         answer["candles"] = [candle for candle in complete if time_ns(candle["time"]) >= at]
         if not answer["candles"]:
+            progress(wanted.to_ns - wanted.from_ns, wanted.to_ns - wanted.from_ns)
             break
         work.write(f"page-{len(pages):06}.json", json.dumps(answer).encode())
         pages.append(answer)
