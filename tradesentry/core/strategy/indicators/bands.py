@@ -7,8 +7,8 @@ Separate from the averages because of the squeeze, which keeps a ring of widths.
 2. the width is compared with the widths of the `squeeze_bars` bars before it (never with itself);
 3. the width enters that reference.
 
-Widths are kept sorted as well, so the exact quantile costs one replacement; the `minimum` variant keeps a monotonic
-queue. Both have a bound that does not depend on history.
+The quantile is exact and costs one pass over that reference; the `minimum` variant keeps a monotonic queue. Both have a
+bound that does not depend on history.
 """
 
 from typing import Any, Final, Literal
@@ -75,7 +75,6 @@ STATE = np.dtype(
         ("squeeze_ns", "i8"),
         ("closes", "f8", (N_CLOSES,)),
         ("widths", "f8", (N_WIDTHS,)),
-        ("ranked", "f8", (N_WIDTHS,)),  # mode quantile: the same widths, ascending
         ("queue_bar", "i8", (N_WIDTHS,)),  # mode minimum: candidates, ascending in bar and width
         ("queue_width", "f8", (N_WIDTHS,)),
     ],
@@ -109,7 +108,6 @@ def reset(state: Any) -> None:
         state.closes[i] = 0.0
     for i in range(N_WIDTHS):
         state.widths[i] = 0.0
-        state.ranked[i] = 0.0
         state.queue_bar[i] = 0
         state.queue_width[i] = 0.0
 
@@ -169,45 +167,29 @@ def _measure(state: Any, n_bars: int) -> None:
 
 
 @kernel
-def _replace_ranked(ranked: Any, n: int, old: float, new: float) -> None:
-    """Take `old` out of n ascending values and put `new` in."""
-    low = 0
-    high = n - 1
-    while low < high:
-        middle = (low + high) // 2
-        if ranked[middle] < old:
-            low = middle + 1
-        else:
-            high = middle
-    if new > old:
-        while low + 1 < n and ranked[low + 1] < new:
-            ranked[low] = ranked[low + 1]
-            low += 1
-    else:
-        while low > 0 and ranked[low - 1] > new:
-            ranked[low] = ranked[low - 1]
-            low -= 1
-    ranked[low] = new
+def _is_within_quantile(widths: Any, n: int, q: float, width: float) -> bool:
+    """Return whether `width` is at most the q-quantile of n values, linear between ranks.
 
-
-@kernel
-def _insert_ranked(ranked: Any, n: int, new: float) -> None:
-    """Put `new` into n ascending values, which become n + 1."""
-    low = n
-    while low > 0 and ranked[low - 1] > new:
-        ranked[low] = ranked[low - 1]
-        low -= 1
-    ranked[low] = new
-
-
-@kernel
-def _quantile(ranked: Any, n: int, q: float) -> float:
-    """Return the q-quantile of n ascending values, linear between ranks."""
+    Counting the values below decides nearly always and, unlike keeping them sorted, needs no branch that depends on
+    them; only a width between the two ranks asks for the quantile itself.
+    """
     rank = (n - 1) * q
     below = int(rank)
-    if below >= n - 1:
-        return float(ranked[n - 1])
-    return float(ranked[below] + (rank - below) * (ranked[below + 1] - ranked[below]))
+    n_below = 0
+    for i in range(n):
+        n_below += widths[i] < width
+    if n_below <= below:
+        return True
+    if n_below > below + 1 or n_below == n:
+        return False
+    lower = -np.inf
+    upper = np.inf
+    for i in range(n):
+        if widths[i] < width:
+            lower = max(lower, widths[i])
+        else:
+            upper = min(upper, widths[i])
+    return bool(width <= lower + (rank - below) * (upper - lower))
 
 
 @kernel
@@ -237,10 +219,7 @@ def _judge_squeeze(params: Any, state: Any) -> bool:
     is_squeeze = False
     if params.squeeze_mode == _QUANTILE:
         if is_full:
-            is_squeeze = width <= _quantile(state.ranked, size, params.squeeze_q)
-            _replace_ranked(state.ranked, size, state.widths[state.width_position], width)
-        else:
-            _insert_ranked(state.ranked, state.n_widths, width)
+            is_squeeze = _is_within_quantile(state.widths, size, params.squeeze_q, width)
     else:
         if is_full:
             is_squeeze = width <= (1.0 + params.squeeze_e) * state.queue_width[state.first]

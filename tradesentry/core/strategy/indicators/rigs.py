@@ -57,6 +57,12 @@ def wants_higher_days(params: Any) -> bool:
     return wants_days(params.resample) or wants_weekends(params.adx)
 
 
+def wants_days_beside_windows(params: Any) -> bool:
+    """Explicit windows do not replace FX days for weekends and for widths in ATR of FX days."""
+    is_limited = params.w_lo is not None or params.w_hi is not None
+    return wants_weekends(params.atr) or wants_weekends(params.day_atr) or (params.width_unit == "atr_d" and is_limited)
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """One component ready to run on bars.
@@ -67,6 +73,7 @@ class Rig:
         step: Kernel (params, state, hygiene, clock, events, row) -> status.
         columns: Names of its series with their types; empty for a component that only emits events.
         needs_calendar: Whether these parameters need FX days or sessions.
+        needs_days: Whether they need FX days even where explicit windows replace the sessions.
     """
 
     params: type[ParamsModel]
@@ -74,6 +81,7 @@ class Rig:
     step: Any
     columns: dict[str, type] | None = None
     needs_calendar: Callable[[Any], bool] = never
+    needs_days: Callable[[Any], bool] = never
 
     @property
     def params_dtype(self) -> np.dtype[Any]:
@@ -213,6 +221,7 @@ RIGS: dict[str, Rig] = {
         lambda _: OPENING_RANGE_STATE,
         _opening_range,
         needs_calendar=wants_sessions,
+        needs_days=wants_days_beside_windows,
     ),
     "regime": Rig(
         regime.RegimeParams,

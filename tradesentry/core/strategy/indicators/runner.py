@@ -197,7 +197,8 @@ class Stream:
     def _read_calendar(self, calendar: Any) -> Any:
         """Return the calendar as an array of one record, with explicit windows in its first session slot."""
         windows = getattr(self.params, "windows", ())
-        if calendar is None and not windows and self._rig.needs_calendar(self.params):
+        is_needed = self._rig.needs_days(self.params) or (not windows and self._rig.needs_calendar(self.params))
+        if calendar is None and is_needed:
             raise UsageError(
                 f"Component {self.component!r} with these parameters needs FX days or sessions, and got no calendar. "
                 "Pass `calendar=` from `core.market.calendar.build_calendar`.",

@@ -44,7 +44,7 @@ def test_parameters_of_another_component_are_refused():
     ("component", "params"),
     [
         ("sessions", {}), ("opening_range", {}), ("resample", {"period": "h4"}), ("atr", {"weekend_tr": "hl"}),
-        ("regime", {"resample": {"period": "h4"}}),
+        ("regime", {"resample": {"period": "h4"}}), ("opening_range", {"w_lo": 0.1, "windows": ((0, 10),)}),
     ],
 )  # fmt: skip
 def test_a_component_that_needs_a_calendar_says_so(component: str, params: dict[str, Any]):
