@@ -15,10 +15,11 @@ from tradesentry.core.execution.account import roll_account_day, roll_book_day, 
 from tradesentry.core.execution.book import cancel_all, reduce_position
 from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
+from tradesentry.core.execution.quiet import drift, is_quiet
 from tradesentry.core.execution.quotes import observe
 from tradesentry.core.execution.risk_manager import refresh_kelly
 from tradesentry.core.execution.settle import mark_at_quote, settle
-from tradesentry.core.utils.kernel import copy_record, kernel
+from tradesentry.core.utils.kernel import copy_record, inline_kernel, kernel
 
 OK = int(Status.OK)
 PAUSED = int(Status.PAUSED)
@@ -33,7 +34,7 @@ ROOM_PER_LANE = N_POSITIONS + N_ORDERS + 2 * N_INTENTS
 """Trades or rejects that one instant can cause on one book."""
 
 
-@kernel
+@inline_kernel
 def next_instant(desk: Any) -> int:
     """Return the earliest `next_close_ns` of all markets; far future when every series has ended."""
     now = series_at(desk.series, 0).next_close_ns
@@ -54,7 +55,7 @@ def _find_finer(row: Any, bar: Any) -> None:
     row.fine_to = i
 
 
-@kernel
+@inline_kernel
 def _observe_markets(desk: Any, account: Any, now: int) -> int:
     """Show the bars of this instant to their quotes; start a new account day when one of them begins it."""
     for m in range(desk.n_markets):
@@ -72,7 +73,7 @@ def _observe_markets(desk: Any, account: Any, now: int) -> int:
     return OK
 
 
-@kernel
+@inline_kernel
 def _settle_books(desk: Any, account: Any, now: int) -> int:
     """Settle every book whose market has a bar at this instant."""
     for b in range(desk.n_lanes):
@@ -87,22 +88,21 @@ def _settle_books(desk: Any, account: Any, now: int) -> int:
             if seen.bar_index > 0 and quote.clock.fx_day != seen.clock.fx_day:
                 roll_book_day(market_at(desk.markets, m), desk, book, account, quote.clock.fx_day)
             copy_record(seen.clock, quote.clock)
-        seen.clock.is_news_known = quote.clock.is_news_known
         seen.bar_index += 1
-        if seen.n_positions == 0 and seen.n_orders == 0 and book.n_queue == 0:
-            book.settled += 1
-            book.flatten_reason = 0
-            if book.margin_used != 0.0 or book.unrealized != 0.0:
-                mark_at_quote(market_at(desk.markets, m), desk, book)
-            continue
         bar = bar_at(row.bars, row.next_bar)
+        spread = quote.spread * market_at(desk.markets, m).cost_scale
+        if is_quiet(book, bar, spread):
+            book.settled += 1
+            if seen.n_positions > 0:
+                drift(desk, market_at(desk.markets, m), book, bar, spread)
+            continue
         status = settle(market_at(desk.markets, m), desk, book, account, bar, row.fine, row.fine_from, row.fine_to)
         if status != OK:
             return status
     return OK
 
 
-@kernel
+@inline_kernel
 def _ask_strategies(step: Any, desk: Any, account: Any, intents: Any, now: int) -> int:
     """Let every strategy with a bar at this instant decide; return the number of intents or a negative status."""
     total = 0
@@ -154,6 +154,7 @@ def _write_equity(desk: Any, account: Any, now: int) -> None:
     row = equity_at(desk.equity, account.n_equity)
     row.ts_ns = now
     row.equity = account.equity
+    account.drawdown = 1.0 - account.worst_equity / account.peak_equity
     row.balance = account.balance
     row.worst_equity = account.worst_equity
     row.margin_used = account.margin_used
@@ -166,7 +167,7 @@ def _write_equity(desk: Any, account: Any, now: int) -> None:
     account.next_equity_ns = now + account.equity_step_ns
 
 
-@kernel
+@inline_kernel
 def _move_on(desk: Any, now: int) -> None:
     """Advance the series that had a bar at this instant."""
     for m in range(desk.n_markets):
@@ -176,7 +177,7 @@ def _move_on(desk: Any, now: int) -> None:
             row.next_close_ns = bar_at(row.bars, row.next_bar).close_ns if row.next_bar < row.n_bars else FAR_FUTURE
 
 
-@kernel
+@inline_kernel
 def play_instant(step: Any, desk: Any, account: Any, intents: Any, now: int) -> int:
     """Play all bars that close at `now`. See the module docstring for the order.
 

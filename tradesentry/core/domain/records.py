@@ -98,6 +98,7 @@ CURSOR = _record(  # rows of the calendar in use; found again by search, so not 
     ("fx_day_row", "i8"),
     ("blackout_row", "i8"),
     ("session_rows", "i8", (N_SESSIONS,)),
+    ("next_ns", "i8"),  # no row changes before a bar closes at or after it
 )
 
 MARKET = _record(
@@ -208,7 +209,7 @@ ACCOUNT = _record(
     ("state_reason", "i8"),  # ExitReason that led there
     ("state_ns", "i8"),
     ("daily_pnl", "f8"),
-    ("drawdown", "f8"),  # fraction below the peak
+    ("drawdown", "f8"),  # fraction below the peak, as of the last equity point
     ("max_drawdown", "f8"),
     ("currency", "i8"),
     ("n_currencies", "i8"),
@@ -364,6 +365,11 @@ BOOK = _record(
     ("day_start_value", "f8"),  # realized + unrealized at the start of the FX day
     ("is_locked", "b1"),  # market daily loss; until the next FX day
     ("flatten_reason", "i8"),  # ExitReason; everything is closed at the next open
+    ("quiet_until_ns", "i8"),  # a bar that closes before it and stays inside the four prices settles nothing
+    ("quiet_low", "f8"),  # bid
+    ("quiet_high", "f8"),
+    ("quiet_low_ask", "f8"),
+    ("quiet_high_ask", "f8"),
     ("cross_fill_basket", "i8"),  # basket that filled an entry on the bar being settled
 )
 

@@ -11,8 +11,9 @@ from tradesentry.core.domain.orders import ExitReason, RejectCode, TradingState
 from tradesentry.core.execution.book import cancel_all, pay, reduce_position
 from tradesentry.core.execution.costs import swap_money, to_account
 from tradesentry.core.execution.desk import book_at, market_at, quote_at
+from tradesentry.core.execution.quiet import disturb
 from tradesentry.core.execution.settle import mark_at_quote
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 ACTIVE = int(TradingState.ACTIVE)
 REDUCING = int(TradingState.REDUCING)
@@ -68,20 +69,24 @@ def roll_book_day(market: Any, desk: Any, book: Any, account: Any, row: int) -> 
     book.is_locked = False
 
 
-@kernel
-def _sum_books(account: Any, desk: Any) -> None:
-    """Write equity, margin and the worst equity of the instant from the marks of all books."""
+@inline_kernel
+def _sum_books(desk: Any, account: Any) -> float:
+    """Write equity, margin and the worst equity of the instant; return the lowest day result of a market."""
     unrealized = 0.0
     worst = 0.0
     margin = 0.0
+    lowest = 0.0
     for i in range(desk.n_lanes):
-        unrealized += book_at(desk.books, i).unrealized
-        worst += book_at(desk.books, i).worst_unrealized
-        margin += book_at(desk.books, i).margin_used
+        book = book_at(desk.books, i)
+        unrealized += book.unrealized
+        worst += book.worst_unrealized
+        margin += book.margin_used
+        lowest = min(lowest, book.realized + book.worst_unrealized - book.day_start_value)
     account.equity = account.balance + unrealized
     account.worst_equity = min(account.balance + worst, account.equity)
     account.margin_used = margin
     account.free_margin = account.equity - margin
+    return lowest
 
 
 @kernel
@@ -120,7 +125,7 @@ def _stop_out(desk: Any, account: Any, ts_ns: int) -> None:
         price = quote.bid if position.side > 0 else quote.ask
         reduce_position(market, desk, book, account, row, position.units, price, 0.0, ts_ns, MARGIN)
         mark_at_quote(market, desk, book)
-        _sum_books(account, desk)
+        _sum_books(desk, account)
 
 
 @kernel
@@ -133,6 +138,7 @@ def _set_state(desk: Any, account: Any, ts_ns: int, state: int, reason: int, fla
         cancel_all(book_at(desk.books, i), account, desk, ts_ns, TRADING_STATE)
         if flattens and book_at(desk.books, i).seen.n_positions > 0:
             book_at(desk.books, i).flatten_reason = reason
+            disturb(book_at(desk.books, i))
 
 
 @kernel
@@ -147,9 +153,29 @@ def _lock_markets(desk: Any, account: Any, ts_ns: int) -> None:
             cancel_all(book, account, desk, ts_ns, MARKET_LOCKED)
             if book.seen.n_positions > 0:
                 book.flatten_reason = DAILY_LOSS
+                disturb(book)
 
 
 @kernel
+def _apply_limits(desk: Any, account: Any, ts_ns: int, lowest: float) -> None:
+    """Act on drawdown, daily loss and the daily loss of a market."""
+    limits = account.limits
+    floor = account.peak_equity * (1.0 - limits.drawdown_halt)
+    if account.worst_equity <= floor:
+        _set_state(desk, account, ts_ns, HALTED, DRAWDOWN, True)
+        return
+    floor = account.peak_equity * (1.0 - limits.drawdown_reduce)
+    if account.worst_equity <= floor and account.state_reason != DRAWDOWN:
+        _set_state(desk, account, ts_ns, REDUCING, DRAWDOWN, False)
+    if account.trading_state != ACTIVE:
+        return
+    if account.worst_equity <= account.day_start_equity * (1.0 - limits.daily_loss):
+        _set_state(desk, account, ts_ns, REDUCING, DAILY_LOSS, True)
+    elif lowest <= -limits.market_daily_loss * account.day_start_equity:
+        _lock_markets(desk, account, ts_ns)
+
+
+@inline_kernel
 def update_account(desk: Any, account: Any, ts_ns: int) -> None:
     """Mark the account to market at `ts_ns` and apply margin, daily loss and drawdown limits.
 
@@ -158,26 +184,15 @@ def update_account(desk: Any, account: Any, ts_ns: int) -> None:
         account: ACCOUNT, updated.
         ts_ns: The instant.
     """
-    _sum_books(account, desk)
+    lowest = _sum_books(desk, account)
     if account.margin_used > 0.0 and account.equity < account.limits.stop_out_level * account.margin_used:
         _stop_out(desk, account, ts_ns)
     account.last_ns = ts_ns
-    if account.equity > account.peak_equity:
-        account.peak_equity = account.equity
-    account.drawdown = 1.0 - account.worst_equity / account.peak_equity
+    account.peak_equity = max(account.peak_equity, account.equity)
     account.daily_pnl = account.equity - account.day_start_equity
-    if account.drawdown > account.max_drawdown:
-        account.max_drawdown = account.drawdown
-    limits = account.limits
-    if not limits.is_on or account.trading_state == HALTED:
-        return
-    if account.drawdown >= limits.drawdown_halt:
-        _set_state(desk, account, ts_ns, HALTED, DRAWDOWN, True)
-        return
-    if account.drawdown >= limits.drawdown_reduce and account.state_reason != DRAWDOWN:
-        _set_state(desk, account, ts_ns, REDUCING, DRAWDOWN, False)
-    if account.trading_state == ACTIVE:
-        if account.worst_equity - account.day_start_equity <= -limits.daily_loss * account.day_start_equity:
-            _set_state(desk, account, ts_ns, REDUCING, DAILY_LOSS, True)
-        else:
-            _lock_markets(desk, account, ts_ns)
+    if account.worst_equity < account.peak_equity * (1.0 - account.max_drawdown):
+        account.max_drawdown = 1.0 - account.worst_equity / account.peak_equity
+    if account.limits.is_on and account.trading_state != HALTED:
+        # Nothing can be due while the account has not lost since its day's start, as most of the time.
+        if lowest < 0.0 or account.worst_equity < account.day_start_equity:
+            _apply_limits(desk, account, ts_ns, lowest)

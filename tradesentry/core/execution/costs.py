@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Any
 
 from tradesentry.core.execution.desk import quote_at
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 NS_PER_MINUTE = 60_000_000_000
 NS_PER_HOUR = 60 * NS_PER_MINUTE
@@ -40,7 +40,7 @@ CROSS_MULTIPLY = int(Conversion.CROSS_MULTIPLY)
 CROSS_DIVIDE = int(Conversion.CROSS_DIVIDE)
 
 
-@kernel
+@inline_kernel
 def to_account(market: Any, desk: Any, amount: float, bid: float, ask: float) -> float:
     """Return `amount` of quote currency in account currency, at the side that is worse for the account.
 
@@ -62,7 +62,7 @@ def to_account(market: Any, desk: Any, amount: float, bid: float, ask: float) ->
     return amount / cross.ask if amount > 0.0 else amount / cross.bid
 
 
-@kernel
+@inline_kernel
 def price_unit_value(market: Any, desk: Any, bid: float, ask: float) -> float:
     """Return account money lost per unit for an adverse price move of 1 (the losing side of the conversion)."""
     return -to_account(market, desk, -1.0, bid, ask)
@@ -92,7 +92,7 @@ def _refresh_floor(market: Any, quote: Any, ts_ns: int) -> None:
     quote.floor_until_ns = until
 
 
-@kernel
+@inline_kernel
 def bar_spread(market: Any, quote: Any, bar: Any) -> float:
     """Return the spread of `bar` after the market's floor, before the cost scale, price units."""
     spread = bar.spread

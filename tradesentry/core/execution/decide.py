@@ -15,8 +15,9 @@ from tradesentry.core.execution.costs import price_unit_value
 from tradesentry.core.execution.desk import book_at, market_at, quote_at
 from tradesentry.core.execution.portfolio_manager import vet_portfolio
 from tradesentry.core.execution.protection import tighten
+from tradesentry.core.execution.quiet import disturb
 from tradesentry.core.execution.risk_manager import check_prices, entry_block, round_to, size_entry
-from tradesentry.core.utils.kernel import OPAQUE, copy_record, kernel, record_at
+from tradesentry.core.utils.kernel import OPAQUE, copy_record, inline_kernel, kernel, record_at
 
 opaque_at = record_at(OPAQUE)
 OK = int(Status.OK)
@@ -34,7 +35,7 @@ LOOSENS_STOP = int(RejectCode.LOOSENS_STOP)
 TARGET_SIDE = int(RejectCode.TARGET_SIDE)
 
 
-@kernel
+@inline_kernel
 def show(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> int:
     """Bring the strategy's view up to date with the closed bar; return why entries are blocked, 0 if they are not.
 
@@ -52,7 +53,7 @@ def show(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> int:
     return code
 
 
-@kernel
+@inline_kernel
 def ask_strategy(
     step: Any,
     params: int,
@@ -217,6 +218,7 @@ def execute(desk: Any, account: Any, intent: Any, close_ns: int) -> int:
         A Status; a refusal is a REJECT, not a status.
     """
     book = book_at(desk.books, intent.lane)
+    disturb(book)
     action = intent.action
     if action == ENTER:
         return _enter(desk, account, book, intent, close_ns)

@@ -11,14 +11,15 @@ from tradesentry.core.domain.orders import Status
 from tradesentry.core.domain.records import N_RECENT, N_RETURNS
 from tradesentry.core.execution.costs import bar_spread
 from tradesentry.core.market.clock import advance
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 OK = int(Status.OK)
 ATR_BARS = 14
 """Length of the ATR that slippage and trailing stops use."""
+PER_ATR_BAR = 1.0 / ATR_BARS
 
 
-@kernel
+@inline_kernel
 def _track_volatility(quote: Any, bar: Any) -> None:
     """Update Wilder's ATR(14) and the ring of recent highs and lows. Definition: strategies 2.2."""
     n = quote.n_bars
@@ -29,7 +30,7 @@ def _track_volatility(quote: Any, bar: Any) -> None:
         elif n == ATR_BARS:
             quote.atr = (quote.atr_sum + true_range) / ATR_BARS
         else:
-            quote.atr += (true_range - quote.atr) / ATR_BARS
+            quote.atr += (true_range - quote.atr) * PER_ATR_BAR
     row = quote.recent_at + 1
     if row == N_RECENT:
         row = 0
@@ -47,7 +48,7 @@ def _close_day(quote: Any) -> None:
     quote.day_close = quote.prev_close
 
 
-@kernel
+@inline_kernel
 def observe(market: Any, quote: Any, bar: Any) -> int:
     """Show one closed bar to the quote of its market.
 

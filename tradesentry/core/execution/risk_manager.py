@@ -12,7 +12,7 @@ from tradesentry.core.domain.records import N_OUTCOMES
 from tradesentry.core.execution.costs import price_unit_value, slippage
 from tradesentry.core.execution.desk import quote_at
 from tradesentry.core.execution.quotes import annual_volatility
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 ENTER = int(Action.ENTER)
 MARKET_ORDER = int(OrderType.MARKET)
@@ -58,7 +58,7 @@ def floor_to(value: float, step: float) -> float:
     return math.floor(value / step + 1e-9) * step
 
 
-@kernel
+@inline_kernel
 def entry_block(book: Any, account: Any, close_ns: int) -> int:
     """Return why no entry may be made or rest from `close_ns` to the end of the next bar; 0 if it may.
 

@@ -26,6 +26,7 @@ from tradesentry.core.execution.desk import bar_at, quote_at
 from tradesentry.core.execution.inside_fills import settle_inside
 from tradesentry.core.execution.open_fills import settle_open
 from tradesentry.core.execution.protection import due_exit, protect
+from tradesentry.core.execution.quiet import refresh_quiet
 from tradesentry.core.utils.kernel import kernel
 
 OK = int(Status.OK)
@@ -165,4 +166,5 @@ def settle(
         if status != OK:
             return status
     settle_close(market, desk, book, account, bar, spread)
+    refresh_quiet(market, book)
     return OK

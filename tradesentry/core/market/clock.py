@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tradesentry.core.domain.orders import Status
 from tradesentry.core.domain.records import N_SESSIONS
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 FAR_FUTURE: Final = 1 << 62
 """Start and end of a session or blackout that does not exist, ns; the year 2116, so adding a lead time is safe."""
@@ -129,6 +129,7 @@ def seek(calendar: Any, cursor: Any, clock: Any, open_ns: int) -> int:
         Status.OK, or Status.NO_CALENDAR when the FX-day table does not cover `open_ns`.
     """
     clock.n_moves += 1
+    cursor.next_ns = 0
     cursor.fx_day_row = first_ending_after(calendar.fx_days, calendar.n_days, open_ns)
     for slot in range(N_SESSIONS):
         row = first_ending_after(calendar.session_bounds[slot], calendar.n_bounds[slot], open_ns)
@@ -143,6 +144,19 @@ def seek(calendar: Any, cursor: Any, clock: Any, open_ns: int) -> int:
 
 
 @kernel
+def _next_change(calendar: Any, clock: Any, close_ns: int) -> int:
+    """Return the first close at which a row may change: no bar that closes before it moves anything."""
+    next_ns = min(clock.fx_day_end_ns, clock.blackout_end_ns)
+    for slot in range(N_SESSIONS):
+        next_ns = min(next_ns, clock.sessions[slot].end_ns)
+    if close_ns < calendar.news_from_ns:
+        next_ns = min(next_ns, calendar.news_from_ns)
+    elif close_ns < calendar.news_to_ns:
+        next_ns = min(next_ns, calendar.news_to_ns)
+    return next_ns
+
+
+@kernel
 def _move(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int) -> int:
     clock.n_moves += 1
     clock.is_news_known = (calendar.news_from_ns <= close_ns) & (close_ns < calendar.news_to_ns)
@@ -152,11 +166,14 @@ def _move(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int) -
     if close_ns >= clock.blackout_end_ns:
         _next_blackout(calendar, cursor, clock, close_ns)
     if open_ns >= clock.fx_day_end_ns:
-        return _next_fx_day(calendar, cursor, clock, open_ns)
+        status = _next_fx_day(calendar, cursor, clock, open_ns)
+        if status != _OK:
+            return status
+    cursor.next_ns = _next_change(calendar, clock, close_ns)
     return _OK
 
 
-@kernel
+@inline_kernel
 def advance(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int) -> int:
     """Move the cursors to one closed bar and write the clock; bars come in time order.
 
@@ -170,12 +187,6 @@ def advance(calendar: Any, cursor: Any, clock: Any, open_ns: int, close_ns: int)
     Returns:
         Status.OK, or Status.NO_CALENDAR when the FX-day table does not cover `open_ns`.
     """
-    is_news_known = (calendar.news_from_ns <= close_ns) & (close_ns < calendar.news_to_ns)
-    is_due = (open_ns >= clock.fx_day_end_ns) | (close_ns >= clock.blackout_end_ns)
-    is_due |= is_news_known != clock.is_news_known
-    # All slots, with unused ones in the far future: a constant count is unrolled and lets callers inline this kernel.
-    for slot in range(N_SESSIONS):
-        is_due |= open_ns >= clock.sessions[slot].end_ns
-    if is_due:
-        return _move(calendar, cursor, clock, open_ns, close_ns)
-    return _OK
+    if close_ns < cursor.next_ns:
+        return _OK
+    return _move(calendar, cursor, clock, open_ns, close_ns)

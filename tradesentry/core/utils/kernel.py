@@ -1,12 +1,14 @@
 """Compile kernels once, cache them for good, and hand out the memory they work on.
 
 Numba's own cache notices a change in the file of a function, not in the files of the functions it calls, and would go
-on running the old code. `@kernel` therefore keeps the cache in a folder named by a digest of every kernel source; any
-edit of one of them starts a new folder. Kernels see records (NumPy structured dtypes) that callers allocate here.
+on running the old code. `@kernel` therefore keeps the cache in a folder named by a digest of the module and of all that
+it imports; any edit of one of them starts a new folder, and edits elsewhere do not. Kernels see records (NumPy
+structured dtypes) that callers allocate here.
 """
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,8 +27,6 @@ from numba.extending import intrinsic
 from tradesentry.core.domain.errors import StateMismatch
 
 PACKAGE = Path(__file__).resolve().parents[2]
-KERNEL_MARK = b"core.utils.kernel"
-"""A file that holds this text holds kernels."""
 
 IS_COMPILED = not bool(numba_config.DISABLE_JIT)
 """False under NUMBA_DISABLE_JIT=1, where kernels are plain Python functions for a debugger."""
@@ -51,41 +51,72 @@ def cache_root() -> Path:
     return base / "kernels"
 
 
+IMPORT = re.compile(rb"^(?:from|import) +([A-Za-z_][\w.]*)", re.MULTILINE)
+
+
 @cache
-def source_digest(folder: Path = PACKAGE) -> str:
-    """Return the digest of the kernel sources under `folder`, with the versions that shape machine code.
+def _imports(path: Path) -> tuple[bytes, tuple[Path, ...]]:
+    """Return the text of a Python file and the files of its own package that it imports at its top level."""
+    text = path.read_bytes()
+    top = path.parent
+    while (top.parent / "__init__.py").is_file():
+        top = top.parent
+    found = []
+    for name in sorted({match.decode() for match in IMPORT.findall(text)}):
+        first, *rest = name.split(".")
+        root = top if first == top.name else PACKAGE if first == PACKAGE.name else None
+        if root is None:
+            continue
+        place = root.joinpath(*rest)
+        found += [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return text, tuple(found)
+
+
+@cache
+def source_digest(path: Path) -> str:
+    """Return the digest of all that shapes the machine code of a module's kernels.
+
+    That is the module, every module of its package and of ours that it imports directly or through others, and the
+    versions of Python, NumPy and Numba; the processor is Numba's own check.
 
     Args:
-        folder: Root of a Python package. In ours, kernels and the constants of `core/domain` count; in a package
-            of somebody else's strategies every Python file counts.
+        path: The module's file.
     """
+    files, waiting = {path}, [path]
+    while waiting:
+        new = set(_imports(waiting.pop())[1]) - files
+        files |= new
+        waiting += new
     digest = hashlib.blake2b(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode(), digest_size=12)
-    for path in sorted(folder.rglob("*.py")):
-        text = path.read_bytes()
-        if folder != PACKAGE or KERNEL_MARK in text or path.parent.name == "domain":
-            digest.update(str(path.relative_to(folder)).encode())
-            digest.update(text)
+    for file in sorted(files):
+        digest.update(str(file).encode() + b"\0" + _imports(file)[0])
     return digest.hexdigest()
 
 
-def _cache_folder(function: Callable[..., Any]) -> Path:
-    digest = source_digest()
-    top = (function.__module__ or "").split(".")[0]
-    owner = sys.modules.get(top)
-    home = getattr(owner, "__path__", None)
-    if top != "tradesentry" and home:
-        digest += source_digest(Path(next(iter(home))).resolve())
-    return cache_root() / digest
-
-
 def kernel(function: F) -> F:
-    """Compile `function` to machine code that releases the GIL, cached under a digest of all kernel sources.
+    """Compile `function` to machine code that releases the GIL, cached under a digest of its sources.
 
     Args:
         function: Pure function over records, arrays and scalars. It returns counts and codes; it does not raise.
     """
-    numba_config.CACHE_DIR = str(_cache_folder(function))
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+    return _compiled(function, is_inlined=False)
+
+
+def inline_kernel(function: F) -> F:
+    """Like `kernel`, and merged into its callers: for the few steps that run on every bar of every run.
+
+    Args:
+        function: Short, or called from one place only.
+    """
+    return _compiled(function, is_inlined=True)
+
+
+def _compiled(function: F, *, is_inlined: bool) -> F:
+    numba_config.CACHE_DIR = str(cache_root() / source_digest(Path(function.__code__.co_filename)))
+    # Without reference counts: kernels allocate nothing, and counting the arrays they pass on would cost more than
+    # the work they do on a bar.
+    compile_it = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=is_inlined, _nrt=False)
+    compiled: F = compile_it(function)
     return compiled
 
 

@@ -1,0 +1,131 @@
+"""Know when a bar settles nothing, so that most bars cost a few comparisons.
+
+After a bar was settled, `refresh_quiet` writes the prices and the time up to which no stop, target, order or schedule
+of the book can be touched. A bar inside them has the same outcome through `drift` as through `settle`, to the last bit;
+a test plays both ways. Whoever changes a book between bars calls `disturb`.
+"""
+
+import math
+from typing import Any
+
+from tradesentry.core.domain.orders import OrderType
+from tradesentry.core.execution.costs import FAR_FUTURE_NS, price_unit_value, to_account
+from tradesentry.core.utils.kernel import inline_kernel, kernel
+
+LIMIT = int(OrderType.LIMIT)
+
+
+@inline_kernel
+def disturb(book: Any) -> None:
+    """Say that the next bar of this book has to be settled in full."""
+    book.quiet_until_ns = 0
+
+
+@kernel
+def _watch_positions(book: Any) -> bool:
+    """Narrow the quiet prices by the open positions; False when one needs work on every bar."""
+    seen = book.seen
+    rules = book.rules
+    for i in range(seen.n_positions):
+        position = seen.positions[i]
+        exits = position.exits
+        if exits.be_trigger_r > 0.0 or exits.trail_mode != 0 or exits.max_bars > 0 or exits.partial_r[0] > 0.0:
+            return False
+        if position.is_inside:
+            return False
+        if exits.exit_ns > 0:
+            book.quiet_until_ns = min(book.quiet_until_ns, exits.exit_ns)
+        if rules.weekend_flatten:
+            last_ns = position.week_end_ns - rules.weekend_lead_ns - rules.bar_ns
+            book.quiet_until_ns = min(book.quiet_until_ns, last_ns)
+        if position.side > 0:
+            book.quiet_low = max(book.quiet_low, position.stop_loss)
+            if not math.isnan(position.take_profit):
+                book.quiet_high = min(book.quiet_high, position.take_profit)
+        else:
+            book.quiet_high_ask = min(book.quiet_high_ask, position.stop_loss)
+            if not math.isnan(position.take_profit):
+                book.quiet_low_ask = max(book.quiet_low_ask, position.take_profit)
+    return True
+
+
+@kernel
+def _watch_orders(market: Any, book: Any) -> None:
+    """Narrow the quiet prices by the resting orders, one tick early."""
+    seen = book.seen
+    for i in range(seen.n_orders):
+        order = seen.orders[i]
+        if order.expiry_ns > 0:
+            book.quiet_until_ns = min(book.quiet_until_ns, order.expiry_ns)
+        is_limit = order.type == LIMIT
+        if order.side > 0:
+            book.quiet_low = max(book.quiet_low, order.stop_loss)
+            if is_limit:
+                book.quiet_low_ask = max(book.quiet_low_ask, order.price)
+            else:
+                book.quiet_high_ask = min(book.quiet_high_ask, order.price - market.tick)
+        else:
+            book.quiet_high_ask = min(book.quiet_high_ask, order.stop_loss)
+            if is_limit:
+                book.quiet_high = min(book.quiet_high, order.price)
+            else:
+                book.quiet_low = max(book.quiet_low, order.price + market.tick)
+
+
+@kernel
+def refresh_quiet(market: Any, book: Any) -> None:
+    """Write how far price and time may go before the book has to be settled in full."""
+    book.quiet_until_ns = FAR_FUTURE_NS
+    book.quiet_low = -math.inf
+    book.quiet_high = math.inf
+    book.quiet_low_ask = -math.inf
+    book.quiet_high_ask = math.inf
+    if (book.rules.news_flatten and book.seen.n_positions > 0) or not _watch_positions(book):
+        disturb(book)
+        return
+    _watch_orders(market, book)
+
+
+@inline_kernel
+def is_quiet(book: Any, bar: Any, spread: float) -> bool:
+    """Say whether `bar` leaves everything in the book as it is."""
+    return (
+        bar.close_ns < book.quiet_until_ns
+        and bar.low > book.quiet_low
+        and bar.high < book.quiet_high
+        and bar.low + spread > book.quiet_low_ask
+        and bar.high + spread < book.quiet_high_ask
+        and book.n_queue == 0
+    )
+
+
+@inline_kernel
+def drift(desk: Any, market: Any, book: Any, bar: Any, spread: float) -> None:
+    """Carry the open positions over a quiet bar: excursions and marks, as `settle` would write them."""
+    seen = book.seen
+    ask = bar.close + spread
+    unit_value = price_unit_value(market, desk, bar.close, ask)
+    unrealized = 0.0
+    worst = 0.0
+    margin = 0.0
+    for i in range(seen.n_positions):
+        position = seen.positions[i]
+        entry = position.entry_price
+        units = position.units
+        if position.side > 0:
+            price = bar.close
+            adverse = bar.low
+            position.mae = max(position.mae, entry - bar.low)
+            position.mfe = max(position.mfe, bar.high - entry)
+        else:
+            price = ask
+            adverse = bar.high + spread
+            position.mae = max(position.mae, adverse - entry)
+            position.mfe = max(position.mfe, entry - (bar.low + spread))
+        side = position.side
+        unrealized += to_account(market, desk, side * (price - entry) * units, bar.close, ask)
+        worst += to_account(market, desk, side * (adverse - entry) * units, bar.close, ask)
+        margin += units * price * unit_value * market.margin_fraction
+    book.unrealized = unrealized
+    book.worst_unrealized = worst
+    book.margin_used = margin
