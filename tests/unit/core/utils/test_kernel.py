@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradesentry.core.domain.errors import StateMismatch
+from tradesentry.core.utils import kernel as kernel_module
 from tradesentry.core.utils.kernel import (
     IS_COMPILED,
     PACKAGE,
@@ -61,8 +62,10 @@ numba.config.CACHE_DIR = ""
 import plain_caller
 plain = plain_caller.caller(1)
 from tradesentry.core.market.caller import caller
+from tradesentry.core.market import caller as module
 from tradesentry.core.utils.kernel import source_digest
-print(caller(1), plain, source_digest())
+from pathlib import Path
+print(caller(1), plain, source_digest(Path(module.__file__)))
 """
 
 
@@ -132,20 +135,23 @@ def test_edited_callee_in_another_file_takes_effect_in_a_new_process_and_nothing
     assert after[2] != before[2]
 
 
-def test_digest_follows_kernels_and_domain_and_nothing_else(copied_package):
+def test_digest_follows_what_a_module_imports_and_nothing_else(copied_package):
     program = """
+from tradesentry.core.utils import kernel
 from tradesentry.core.utils.kernel import PACKAGE, source_digest
-print(source_digest())
-for name in ["core/utils/logger.py", "core/domain/records.py", "core/utils/kernel.py"]:
+engine = PACKAGE / "backtest" / "engine.py"
+print(source_digest(engine))
+for name in ["core/utils/logger.py", "core/domain/records.py", "core/execution/settle.py", "core/utils/kernel.py"]:
     with (PACKAGE / name).open("a") as file:
         file.write("# changed")
     source_digest.cache_clear()
-    print(source_digest())
+    kernel._imports.cache_clear()
+    print(source_digest(engine))
 """
 
     digests = run(copied_package, program)
 
-    assert [a != b for a, b in itertools.pairwise(digests)] == [False, True, True]
+    assert [a != b for a, b in itertools.pairwise(digests)] == [False, True, True, True]
 
 
 def test_kernels_run_as_plain_python_for_a_debugger(copied_package):
@@ -161,20 +167,27 @@ print(IS_COMPILED, type(caller).__name__, record.n_bars, function_pointer(caller
     assert run(copied_package, program, NUMBA_DISABLE_JIT="1") == ["False", "function", "20", "True"]
 
 
-def test_every_python_file_of_a_foreign_package_counts(tmp_path):
+def test_a_foreign_strategy_follows_its_own_package_and_ours(tmp_path):
     folder = tmp_path / "strategies"
     folder.mkdir()
+    (folder / "__init__.py").write_text('"""Strategies of somebody else."""\n', encoding="utf-8")
     (folder / "helper.py").write_text("x = 1\n", encoding="utf-8")
-    first = source_digest(folder)
+    mine = folder / "mine.py"
+    mine.write_text(
+        "from strategies.helper import x\nfrom tradesentry.core.utils.kernel import kernel\n", encoding="utf-8"
+    )
+    first = source_digest(mine)
     source_digest.cache_clear()
+    kernel_module._imports.cache_clear()
 
     (folder / "helper.py").write_text("x = 2\n", encoding="utf-8")
 
-    assert source_digest(folder) != first
+    assert source_digest(mine) != first
+    assert PACKAGE / "core/utils/kernel.py" in kernel_module._imports(mine)[1]
 
 
 def test_layout_names_every_leaf_of_nested_records_with_its_place():
-    leaves = [row for row in layout(STATE) if row[1] != "size"]
+    leaves = layout(STATE)[:-1]
 
     assert leaves == [
         ("n_bars", "<i8", 0),
