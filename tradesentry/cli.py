@@ -7,6 +7,7 @@ import typer
 
 from tradesentry import __version__
 from tradesentry.backtest.apps_cli import app as apps_app
+from tradesentry.backtest.check_cli import check
 from tradesentry.backtest.cli import backtest_app
 from tradesentry.backtest.command import run_command
 from tradesentry.backtest.data_cli import app as data_app
@@ -20,6 +21,7 @@ app = typer.Typer(
     help="Back-test FX strategies honestly, then run them without fear. `--debug` on any command shows tracebacks.",
 )
 app.command("backtest")(backtest_app)
+app.command("check")(check)
 app.command("report")(report)
 app.add_typer(apps_app, name="apps")
 app.add_typer(data_app, name="data")

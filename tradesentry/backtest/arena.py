@@ -124,11 +124,11 @@ class Arena:
         while True:
             status = engine.run(self.step, self.desk, self.account, self.intents, n_steps)
             if status == Status.GROW_TRADES:
-                self._grow("trades")
+                self.grow("trades")
             elif status == Status.GROW_EQUITY:
-                self._grow("equity")
+                self.grow("equity")
             elif status == Status.GROW_REJECTS:
-                self._grow("rejects")
+                self.grow("rejects")
             elif status in (Status.OK, Status.PAUSED):
                 return bool(status == Status.PAUSED)
             else:
@@ -149,14 +149,14 @@ class Arena:
         """Close what is open at the last quotes and write the last equity point."""
         room = engine.ROOM_PER_LANE * len(self.lanes)
         while len(self.trades) < int(self.account.n_trades[0]) + room:
-            self._grow("trades")
+            self.grow("trades")
         while len(self.rejects) < int(self.account.n_rejects[0]) + room:
-            self._grow("rejects")
+            self.grow("rejects")
         if len(self.equity) < int(self.account.n_equity[0]) + 2:
-            self._grow("equity")
+            self.grow("equity")
         engine.finish(self.desk, self.account)
 
-    def _grow(self, name: str) -> None:
+    def grow(self, name: str) -> None:
         """Double an output array and tell the desk where it lies now."""
         full = getattr(self, name)
         larger = new_records(2 * len(full), full.dtype)
