@@ -54,7 +54,7 @@ class DataRequest:
 
 
 def is_synthetic(source: str) -> bool:
-    """Say whether a source names the built-in generator: `synthetic`, `synthetic:VARIANT` or `synthetic:VARIANT:SEED`."""
+    """Say whether a source names the built-in generator: `synthetic[:VARIANT[:SEED]]`."""
     return source.partition(":")[0] == SYNTHETIC
 
 

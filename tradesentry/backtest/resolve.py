@@ -197,7 +197,7 @@ def _warnings(settings: RunSettings, data: MarketData) -> tuple[str, ...]:
         share = float(np.mean(series.bars["spread"] <= 0)) if len(series.bars) else 0.0
         if share > 0:
             notes.append(
-                f"{series.symbol}: {share:.0%} of bars carry no spread; the floor of profile {settings.costs!r} is used."
+                f"{series.symbol}: {share:.0%} of bars carry no spread; cost profile {settings.costs!r} fills in."
             )
     if settings.limits == "off":
         notes.append("Account limits are off: results describe the rules, not what an account would have done.")

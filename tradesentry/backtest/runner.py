@@ -141,10 +141,11 @@ def _account_warnings(arena: Arena) -> list[str]:
     if account.trading_state == TradingState.ACTIVE:
         return []
     reason = ExitReason(int(account.state_reason)).name.lower()
-    return [
+    text = (
         f"The account stopped opening trades at {utc_text(int(account.state_ns))} UTC ({reason}): drawdown reached "
-        f"{account.max_drawdown:.1%}. Later bars were watched, not traded; --limits off shows the rules alone.",
-    ]
+        f"{account.max_drawdown:.1%}. Later bars were watched, not traded; --limits off shows the rules alone."
+    )
+    return [text]
 
 
 def play(

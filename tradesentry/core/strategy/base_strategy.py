@@ -93,27 +93,27 @@ class BaseStrategy:
         return records
 
     @classmethod
-    def new_state(cls, config: Any) -> np.recarray[Any, Any]:
+    def new_state(cls, _config: Any) -> np.recarray[Any, Any]:
         """Return the state before the first bar, shape (1,); override where zero is not empty."""
         return new_records(1, cls.STATE)
 
     @classmethod
-    def bars_needed(cls, config: Any) -> int:
+    def bars_needed(cls, _config: Any) -> int:
         """Return the warm-up: bars before which the strategy makes no intent."""
         return 0
 
     @classmethod
     def pointer(cls) -> Any:
         """Return `step` as a first-class function for the engine loops; compiled at the first call."""
-        return _pointer(cls)
+        return _pointer(cls.step, cls.params_dtype(), cls.STATE)
 
 
 @cache
-def _pointer(strategy: Any) -> Any:
+def _pointer(step: Any, params: Any, state: Any) -> Any:
     intents = array_type(INTENT)
     bar, view, count = record_type(BAR), record_type(VIEW), record_type(OPAQUE)
     from numba import types
 
-    exact = types.int64(record_type(strategy.params_dtype()), record_type(strategy.STATE), bar, view, intents)
+    exact = types.int64(record_type(params), record_type(state), bar, view, intents)
     general = types.int64(count, count, bar, view, intents)
-    return function_pointer(strategy.step, exact=exact, general=general)
+    return function_pointer(step, exact=exact, general=general)

@@ -212,7 +212,7 @@ def check_mirror(player: Player, bars: BarsBySymbol, *, tick: float) -> CheckRes
         bars: BAR arrays by symbol, on the tick grid, spreads too.
         tick: Price step; times and sides must agree exactly, R-multiples to a rounding of one tick.
     """
-    straight, mirrored = player(bars), player({s: mirror(b, tick=tick) for s, b in bars.items()})
+    straight, mirrored = player(bars), player({s: mirror(b.view(np.recarray), tick=tick) for s, b in bars.items()})
     for memory in (straight, mirrored):
         while memory.play():
             pass
