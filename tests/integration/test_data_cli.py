@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from tests.unit.core.market import vendor_files as vendor
 from tests.unit.core.market.fx_bars import bars_at, fx_opens
-from tradesentry.backtest.data_cli import app
+from tradesentry.backtest.commands.data import app
 from tradesentry.core.domain.errors import ClockError, DataError, ImportRefused, UsageError
 from tradesentry.core.market.catalog import Catalog, load_bars
 

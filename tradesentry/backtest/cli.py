@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tradesentry.backtest.command import run_command
-from tradesentry.backtest.data_tables import print_table, progress_bar, say
+from tradesentry.backtest.commands.shell import run_command
+from tradesentry.backtest.commands.terminal import print_table, progress_bar, say
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, checked_settings, resolve_run
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.runner import play
@@ -196,7 +196,7 @@ def show_result(result: BacktestResult, folder: Path, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
         return
     from tradesentry.backtest.evaluation import evaluate
-    from tradesentry.backtest.verdict import verdict
+    from tradesentry.backtest.reporting.verdict import verdict
 
     print_table(result_rows(result))
     spoken = verdict(result, evaluate(result))

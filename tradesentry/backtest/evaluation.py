@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tradesentry.backtest import metrics_returns as returns_of
-from tradesentry.backtest import metrics_trades as trades_of
-from tradesentry.backtest.fx_time import HOUR_NS, fx_days
-from tradesentry.backtest.metrics_table import BY_KEY, METRICS, REASONS, Metric
+from tradesentry.backtest.metrics import returns as returns_of
+from tradesentry.backtest.metrics import trades as trades_of
+from tradesentry.backtest.metrics.fx_time import HOUR_NS, fx_days
+from tradesentry.backtest.metrics.table import BY_KEY, METRICS, REASONS, Metric
 
 if TYPE_CHECKING:
     import polars as pl

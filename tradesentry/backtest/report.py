@@ -12,12 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tradesentry.backtest import verdict as verdict_of
 from tradesentry.backtest.evaluation import evaluate
-from tradesentry.backtest.report_charts import MAX_POINTS, account_charts, trade_charts
-from tradesentry.backtest.report_page import render_page
-from tradesentry.backtest.report_prices import price_charts
-from tradesentry.backtest.report_tables import tables
+from tradesentry.backtest.reporting import verdict as verdict_of
+from tradesentry.backtest.reporting.charts import MAX_POINTS, account_charts, trade_charts
+from tradesentry.backtest.reporting.page import render_page
+from tradesentry.backtest.reporting.prices import price_charts
+from tradesentry.backtest.reporting.tables import tables
 from tradesentry.backtest.result_files import clean
 from tradesentry.core.domain.errors import DataError
 

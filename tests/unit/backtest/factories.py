@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tradesentry.backtest.fx_time import utc_offsets
+from tradesentry.backtest.metrics.fx_time import utc_offsets
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.core.domain.records import BAR
 

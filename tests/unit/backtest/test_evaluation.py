@@ -20,9 +20,9 @@ from tests.unit.backtest.factories import (
     trade_row,
     trades_of,
 )
-from tradesentry.backtest import metrics_trades as metrics
 from tradesentry.backtest.evaluation import METRICS, daily_curve, evaluate, summarize
-from tradesentry.backtest.fx_time import DAY_NS, HOUR_NS, fx_date, fx_days, open_time, session_of
+from tradesentry.backtest.metrics import trades as metrics
+from tradesentry.backtest.metrics.fx_time import DAY_NS, HOUR_NS, fx_date, fx_days, open_time, session_of
 
 NEW_YORK = ZoneInfo("America/New_York")
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradesentry.backtest import metrics_returns as metrics
-from tradesentry.backtest.fx_time import DAY_NS
+from tradesentry.backtest.metrics import returns as metrics
+from tradesentry.backtest.metrics.fx_time import DAY_NS
 
 RETURNS = np.random.default_rng(3).standard_t(4, 1_001) * 0.006 + 0.0003
 

@@ -24,9 +24,9 @@ from tests.unit.backtest.factories import (
     trade_row,
 )
 from tradesentry.backtest.report import read_report_data, render_report, report_data
-from tradesentry.backtest.report_charts import thin
-from tradesentry.backtest.report_page import ASSETS
-from tradesentry.backtest.report_prices import merge_bars
+from tradesentry.backtest.reporting.charts import thin
+from tradesentry.backtest.reporting.page import ASSETS
+from tradesentry.backtest.reporting.prices import merge_bars
 from tradesentry.core.domain.errors import DataError
 
 DAY_MS = 86_400_000

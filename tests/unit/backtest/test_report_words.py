@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.backtest.factories import HOUR, START, make_result, reject_frame, trade_frame, trades_of
 from tradesentry.backtest.report import report_data
-from tradesentry.backtest.report_text import EXIT_WORDS, REJECT_WORDS, figure, money, number, percent
+from tradesentry.backtest.reporting.text import EXIT_WORDS, REJECT_WORDS, figure, money, number, percent
 from tradesentry.core.domain.orders import ExitReason, RejectCode
 
 

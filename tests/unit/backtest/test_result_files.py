@@ -10,7 +10,8 @@ import yaml
 from polars.testing import assert_frame_equal
 
 from tests.unit.backtest.factories import make_result, realistic_result
-from tradesentry.backtest import report_page, result_files
+from tradesentry.backtest import result_files
+from tradesentry.backtest.reporting import page as report_page
 from tradesentry.backtest.result import load_result
 from tradesentry.core.domain.errors import DataError, UsageError
 

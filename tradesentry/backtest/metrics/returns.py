@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tradesentry.backtest.fx_time import DAY_NS
+from tradesentry.backtest.metrics.fx_time import DAY_NS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

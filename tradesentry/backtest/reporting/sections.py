@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from tradesentry.backtest import report_text as text
+from tradesentry.backtest.reporting import text
 
 Document = Mapping[str, Any]
 

@@ -17,8 +17,8 @@ from tradesentry.backtest.cli import (
     ToOption,
     overrides_of,
 )
-from tradesentry.backtest.data_options import show
-from tradesentry.backtest.data_tables import say
+from tradesentry.backtest.commands.options import show
+from tradesentry.backtest.commands.terminal import say
 from tradesentry.backtest.resolve import ResolvedRun, checked_settings, resolve_run
 from tradesentry.backtest.runner import new_arena, play
 from tradesentry.core.domain.errors import UsageError, nearest

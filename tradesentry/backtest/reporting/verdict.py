@@ -8,9 +8,9 @@ independent trades). It is not yet deflated by the number of variants tried, and
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from tradesentry.backtest import report_text as text
 from tradesentry.backtest.evaluation import Evaluation, reject_counts
-from tradesentry.backtest.fx_time import iso_date, iso_minute
+from tradesentry.backtest.metrics.fx_time import iso_date, iso_minute
+from tradesentry.backtest.reporting import text
 
 if TYPE_CHECKING:
     from tradesentry.backtest.result import BacktestResult

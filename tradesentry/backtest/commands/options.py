@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tradesentry.backtest.data_tables import print_table, series_row
+from tradesentry.backtest.commands.terminal import print_table, series_row
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import BarSeries, TickSeries
 from tradesentry.core.market.catalog import Catalog, default_root

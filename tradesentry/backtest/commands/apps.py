@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tradesentry.backtest.cli import ConfigOption, JsonOption, SetOption
-from tradesentry.backtest.data_options import show as show_rows
+from tradesentry.backtest.commands.options import show as show_rows
 from tradesentry.backtest.resolve import resolve_config
 from tradesentry.core.strategy.parameters import parameter_rows
 from tradesentry.core.strategy.strategy_registry import strategy, strategy_modules
@@ -59,5 +59,5 @@ def config_(
 
 def _short(origin: str) -> str:
     """Return an origin without the folder of the shipped apps."""
-    shipped = Path(__file__).resolve().parents[1] / "apps"
+    shipped = Path(__file__).resolve().parents[2] / "apps"
     return origin.replace(f"{shipped}/", "")

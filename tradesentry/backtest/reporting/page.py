@@ -1,7 +1,7 @@
 """Lay out the report document as one HTML page: what a reader sees, in the order of their questions.
 
 Only layout: every number comes from the document. Everything that came from a user or a file is escaped. Tables are
-HTML and readable without a script; charts are drawn by `report_assets/report.js` from the embedded document.
+HTML and readable without a script; charts are drawn by `assets/report.js` from the embedded document.
 """
 
 import base64
@@ -13,10 +13,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from tradesentry.backtest import report_text as text
-from tradesentry.backtest.report_sections import chart_summary, figure_cards, monthly_table
+from tradesentry.backtest.reporting import text
+from tradesentry.backtest.reporting.sections import chart_summary, figure_cards, monthly_table
 
-ASSETS = Path(__file__).with_name("report_assets")
+ASSETS = Path(__file__).with_name("assets")
 Document = Mapping[str, Any]
 
 GROUP_TITLES = {

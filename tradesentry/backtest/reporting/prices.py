@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tradesentry.backtest.report_charts import Columns, milliseconds, rounded
+from tradesentry.backtest.reporting.charts import Columns, milliseconds, rounded
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tradesentry.backtest.evaluation import METRICS, NOT_ASKED, NOT_REFUSED, Evaluation, reject_counts, trade_columns
-from tradesentry.backtest.fx_time import HOUR_NS, SESSION_NAMES, fx_date, session_of
-from tradesentry.backtest.metrics_trades import group_rows
-from tradesentry.backtest.report_charts import Columns
-from tradesentry.backtest.report_text import WEEKDAYS, plain_exit, plain_reject
+from tradesentry.backtest.metrics.fx_time import HOUR_NS, SESSION_NAMES, fx_date, session_of
+from tradesentry.backtest.metrics.trades import group_rows
+from tradesentry.backtest.reporting.charts import Columns
+from tradesentry.backtest.reporting.text import WEEKDAYS, plain_exit, plain_reject
 from tradesentry.backtest.result_files import clean, flat_config, origin_of
 
 if TYPE_CHECKING:

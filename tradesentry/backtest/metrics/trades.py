@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tradesentry.backtest.fx_time import fx_week, open_time
+from tradesentry.backtest.metrics.fx_time import fx_week, open_time
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tradesentry.backtest.data_options import (
+from tradesentry.backtest.commands.options import (
     CatalogOption,
     JsonOption,
     ReplaceOption,
@@ -16,7 +16,7 @@ from tradesentry.backtest.data_options import (
     catalog_at,
     store,
 )
-from tradesentry.backtest.data_tables import progress_bar
+from tradesentry.backtest.commands.terminal import progress_bar
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import normalize_timeframe, to_ns
 from tradesentry.core.market.download import (

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tradesentry.backtest import metrics_returns as returns_of
 from tradesentry.backtest.evaluation import (
     DailyCurve,
     daily_curve,
@@ -35,7 +34,8 @@ from tradesentry.backtest.evaluation import (
     equity_points,
     trade_columns,
 )
-from tradesentry.backtest.report_text import plain_exit
+from tradesentry.backtest.metrics import returns as returns_of
+from tradesentry.backtest.reporting.text import plain_exit
 
 if TYPE_CHECKING:
     from tradesentry.backtest.result import BacktestResult

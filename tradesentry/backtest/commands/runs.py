@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tradesentry.backtest.cli import JsonOption, RunsOption, runs_folder
-from tradesentry.backtest.data_options import show
+from tradesentry.backtest.commands.options import show
 from tradesentry.backtest.result import load_result
 from tradesentry.core.domain.errors import DataError, nearest
 from tradesentry.core.market.bars import utc_text

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tradesentry.backtest.data_download_cli import app as download_app
-from tradesentry.backtest.data_options import (
+from tradesentry.backtest.commands.download import app as download_app
+from tradesentry.backtest.commands.options import (
     CatalogOption,
     FromOption,
     JsonOption,
@@ -24,7 +24,7 @@ from tradesentry.backtest.data_options import (
     show,
     store,
 )
-from tradesentry.backtest.data_tables import say
+from tradesentry.backtest.commands.terminal import say
 from tradesentry.core.domain.errors import UsageError, nearest
 from tradesentry.core.market.bars import BarSeries, TickSeries, checksum_of, normalize_timeframe, to_ns, utc_text
 from tradesentry.core.market.instruments import instrument

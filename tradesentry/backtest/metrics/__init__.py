@@ -1,0 +1,1 @@
+"""Metrics of a back-test: pure functions with definition, unit and source."""
