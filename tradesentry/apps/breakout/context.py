@@ -4,6 +4,7 @@ Order of work (strategies 2.0): higher-timeframe buckets that the bar completes,
 completed buckets are read, so an unfinished hour or day changes nothing.
 """
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,6 @@ from tradesentry.core.utils.kernel import kernel
 
 _OK: Final = int(Status.OK)
 _BB_BIT: Final = 4
-_HTF: Final = 2
 SQUEEZE_BARS: Final = 10
 """A squeeze counts on that many bars, its own included."""
 _NR4: Final = 1
@@ -54,7 +54,10 @@ def _follow_trend(params: Any, state: Any, bar: Any, clock: Any) -> int:
         return int(status)
     for i in range(state.higher.n_new):
         regime.update_higher(params.regime, state.trend, state.higher.new[i], state.higher.new_is_weekend[i] != 0)
-    return int(regime.update(params.regime, state.trend, bar, 0, state.events))
+    # Only the efficiency ratio is counted on execution bars; without it a trend changes with a bucket or not at all.
+    if state.higher.n_new > 0 or not math.isnan(params.htf_er_min):
+        return int(regime.update(params.regime, state.trend, bar, 0, state.events))
+    return _OK
 
 
 @kernel

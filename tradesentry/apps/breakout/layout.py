@@ -53,7 +53,6 @@ class Phase(IntEnum):
 RING = np.dtype([("n", "i8"), ("position", "i8"), ("values", "f8", (N_SCORES,))], align=True)
 SLOT = np.dtype(
     [
-        ("phase", "i8"),  # Phase
         ("session_ns", "i8"),  # start of the session that the slot is in
         ("side", "i8"),  # of the first entry of the session, 0 none: no reversal on the same day
         ("is_measured", "b1"),  # the range of this session is in the rings
@@ -93,6 +92,7 @@ STATE = np.dtype(
         ("fx_day_end_ns", "i8"),
         ("squeeze_bar", "i8"),  # count of good bars at the last one with a squeeze, 0 none
         ("is_spent", "b1"),  # a close lay outside the bands since
+        ("n_signals", "i8"),  # slots with a signal on this bar
         ("filled", "i8", (2,)),  # buy, sell: slot + 1 whose order this bar filled
         ("first_side", "i8"),  # of the two orders, the one placed first
         ("asked", ASK, (2,)),  # buy, sell: what rests
@@ -155,8 +155,10 @@ def regime_params(config: BreakoutConfig) -> regime.RegimeParams:
     """Return the parameters of the trend filter."""
     if config.htf == "h4":
         higher = resample.ResampleParams(period="h4")
-        return regime.RegimeParams(fast_bars=20, slow_bars=50, er_min=config.htf_er_min, resample=higher)
-    return regime.RegimeParams(fast_bars=50, slow_bars=200, er_min=config.htf_er_min)
+        return regime.RegimeParams(
+            fast_bars=20, slow_bars=50, er_min=config.htf_er_min, er_max=None, adx_max=None, resample=higher
+        )
+    return regime.RegimeParams(fast_bars=50, slow_bars=200, er_min=config.htf_er_min, er_max=None, adx_max=None)
 
 
 def bands_params(config: BreakoutConfig) -> bands.BandsParams:

@@ -26,7 +26,6 @@ from tradesentry.apps.breakout.score import score
 from tradesentry.apps.breakout.slots import is_squeezed, rate_bands
 from tradesentry.core.domain.orders import ExitReason, TrailMode
 from tradesentry.core.execution.risk_manager import round_to
-from tradesentry.core.strategy.indicators import bands
 from tradesentry.core.strategy.indicators.breaks import SET
 from tradesentry.core.strategy.intents import MARKET_ORDER, STOP, cancel, close, enter
 from tradesentry.core.utils.kernel import kernel
@@ -187,7 +186,7 @@ def _want_all(params: Any, state: Any, bar: Any, view: Any) -> None:
             continue
         if bar.close_ns >= last_fill_ns(params, index, slot, view.clock):
             continue
-        if index == BANDS_SLOT and not (is_squeezed(state) and bands.is_ready(params.bands, state.bands)):
+        if index == BANDS_SLOT and not is_squeezed(state):
             continue
         sides = open_sides(params, state, index, bar, view)
         if sides & bit(1) != 0:
@@ -262,8 +261,6 @@ def manage_position(params: Any, state: Any, bar: Any, view: Any, intents: Any, 
     Mode bb leaves when the close is back inside the middle band; a position that survived a bar that reached both
     orders leaves as well, because that bar has ended the day.
     """
-    if view.n_positions == 0:
-        return n
     position = view.positions[0]
     index = position.tag - 1
     if index < 0 or index > BANDS_SLOT:

@@ -14,13 +14,6 @@ MIN_SCORES: Final = 10
 
 
 @kernel
-def clear_ring(ring: Any) -> None:
-    """Forget the values of a ring."""
-    ring.n = 0
-    ring.position = 0
-
-
-@kernel
 def z_score(ring: Any, value: float) -> float:
     """Return (value - mean) / sample deviation of the ring's values."""
     n = ring.n
@@ -37,7 +30,7 @@ def z_score(ring: Any, value: float) -> float:
     # Equal values leave rounding dust, not a deviation.
     if not deviation > 1e-12 * abs(mean):
         return 0.0
-    return (value - mean) / deviation
+    return float((value - mean) / deviation)
 
 
 @kernel
@@ -82,4 +75,4 @@ def score(params: Any, state: Any, index: int, side: int, cost: float) -> float:
         total += slot.z_rvol
     if not math.isnan(params.spread_frac):
         total -= 2.0 * slot.z_cost
-    return total + side * state.trend.trend
+    return float(total + side * state.trend.trend)

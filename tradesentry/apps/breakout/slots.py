@@ -29,7 +29,7 @@ from tradesentry.apps.breakout.layout import (
 )
 from tradesentry.apps.breakout.score import rate, rate_range
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.strategy.indicators import bands, opening_range
+from tradesentry.core.strategy.indicators import opening_range
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators.breaks import (
     BOTH,
@@ -184,6 +184,27 @@ def _follow_range(params: Any, state: Any, index: int, bar: Any, view: Any) -> i
 
 
 @kernel
+def _is_quiet(params: Any, state: Any, index: int, bar: Any, clock: Any) -> bool:
+    """Return whether `opening_range.update` would change nothing: most bars of a day, told by a few comparisons.
+
+    The session is over or has not begun, or the range is set, its window open, and nothing closed beyond it or filled.
+    """
+    found = state.slots[index].range
+    if found.session_start_ns != clock.sessions[index].start_ns:
+        return False
+    phase = found.phase
+    if phase == DONE:
+        return True
+    if phase == BUILDING:
+        return bool(bar.open_ns < found.range.start_ns)
+    if phase != SET or bar.open_ns >= found.cutoff_ns:
+        return False
+    if params.entry_mode == _MODE_STOP:
+        return bool(state.filled[0] != index + 1 and state.filled[1] != index + 1)
+    return bool(found.range.low <= bar.close <= found.range.high)
+
+
+@kernel
 def _start_mask(slot: Any, mask: Any) -> None:
     """Begin the session of mode bb."""
     found = slot.range
@@ -235,7 +256,8 @@ def _follow_bands(params: Any, state: Any, bar: Any, view: Any) -> None:
     if found.session_start_ns != mask.start_ns:
         _start_mask(slot, mask)
     is_fresh = _watch_squeeze(state)
-    if not bands.is_ready(params.bands, state.bands):
+    is_filled = state.filled[0] == BANDS_SLOT + 1 or state.filled[1] == BANDS_SLOT + 1
+    if not (is_fresh or is_filled or found.phase == PENDING):
         return
     first_event = state.events.n
     own = params.ranges[BANDS_SLOT]
@@ -261,16 +283,21 @@ def follow_slots(params: Any, state: Any, bar: Any, view: Any) -> int:
     Returns:
         A Status.
     """
+    state.n_signals = 0
     for i in range(params.n_active):
         index = params.active[i]
+        found = state.slots[index].range
         if index == BANDS_SLOT:
             _follow_bands(params, state, bar, view)
+        elif _is_quiet(params, state, index, bar, view.clock):
+            found.signal = 0
+            found.is_ambiguous = False
         else:
             status = _follow_range(params, state, index, bar, view)
             if status != _OK:
                 return status
-        if state.slots[index].range.is_ambiguous:
-            state.slots[index].range.phase = DONE
+        if found.signal != 0:
+            state.n_signals += 1
     return int(ev.status(state.events))
 
 
@@ -316,11 +343,3 @@ def phase_of(state: Any, index: int, bar: Any, view: Any) -> int:
             return _IDLE
         return _ARMED if is_open and is_squeezed(state) else _SET
     return _ARMED if is_open and bar.close_ns < found.cutoff_ns else _SET
-
-
-@kernel
-def write_phases(params: Any, state: Any, bar: Any, view: Any) -> None:
-    """Write the phase of every active slot."""
-    for i in range(params.n_active):
-        index = params.active[i]
-        state.slots[index].phase = phase_of(state, index, bar, view)

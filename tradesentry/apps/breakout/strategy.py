@@ -11,7 +11,7 @@ from tradesentry.apps.breakout.config import BreakoutConfig
 from tradesentry.apps.breakout.context import follow_market
 from tradesentry.apps.breakout.layout import STATE
 from tradesentry.apps.breakout.orders import enter_signal, manage_position, note_fills, rest_orders
-from tradesentry.apps.breakout.slots import follow_slots, start_day, write_phases
+from tradesentry.apps.breakout.slots import follow_slots, start_day
 from tradesentry.core.domain.orders import Status
 from tradesentry.core.strategy.base_strategy import BaseStrategy
 from tradesentry.core.strategy.indicators import hygiene
@@ -50,12 +50,11 @@ def step(params: Any, state: Any, bar: Any, view: Any, intents: Any) -> int:
     status = follow_slots(params, state, seen, view)
     if status != _OK:
         return -status
-    n = manage_position(params, state, seen, view, intents, 0)
+    n = manage_position(params, state, seen, view, intents, 0) if view.n_positions > 0 else 0
     if is_resting:
         n = rest_orders(params, state, seen, view, intents, n)
-    else:
+    elif state.n_signals > 0:
         n = enter_signal(params, state, seen, view, intents, n)
-    write_phases(params, state, seen, view)
     return n
 
 
