@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from tradesentry import __version__
-from tradesentry.backtest.apps_cli import app as apps_app
-from tradesentry.backtest.check_cli import check
 from tradesentry.backtest.cli import backtest_app
-from tradesentry.backtest.command import run_command
-from tradesentry.backtest.data_cli import app as data_app
-from tradesentry.backtest.runs_cli import app as runs_app
-from tradesentry.backtest.runs_cli import report
+from tradesentry.backtest.commands.apps import app as apps_app
+from tradesentry.backtest.commands.check import check
+from tradesentry.backtest.commands.data import app as data_app
+from tradesentry.backtest.commands.runs import app as runs_app
+from tradesentry.backtest.commands.runs import report
+from tradesentry.backtest.commands.shell import run_command
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -113,6 +113,10 @@ class Arena:
                 book.seen[name] = market[name]
             row.params, row.state = address_of(lane.params), address_of(lane.state)
 
+    def warm_up(self) -> None:
+        """Load the compiled loop without playing a bar; compiles it where no cache has it yet."""
+        engine.run(self.step, self.desk, self.account, self.intents, 0)
+
     def play(self, n_steps: int = STEPS_PER_CALL) -> bool:
         """Play at most `n_steps` instants; say whether bars are left.
 

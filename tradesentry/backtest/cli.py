@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tradesentry.backtest import engine
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, progress_bar, say
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, checked_settings, resolve_run
@@ -22,10 +23,11 @@ from tradesentry.backtest.runner import play
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import utc_text
 from tradesentry.core.strategy.base_strategy import BaseStrategy
+from tradesentry.core.utils.kernel import is_cached
 
 HEADLINES = (
-    "n_trades", "win_rate", "profit_factor", "expectancy_r", "expectancy_r_low", "expectancy_r_high", "total_return",
-    "cagr", "max_drawdown", "sharpe", "sortino", "exposure_time",
+    "n_trades", "win_rate", "profit_factor", "mean_r", "mean_r_low", "mean_r_high", "total_return",
+    "cagr", "max_drawdown", "sharpe", "sortino", "exposure", "cost_total",
 )  # fmt: skip
 """Metrics of the table on the terminal; the report has all."""
 
@@ -117,6 +119,8 @@ def play_levels(run: ResolvedRun, levels: Sequence[float], *, quiet: bool) -> Ba
         base = done_levels * total
         return play(run, cost_scale=level, progress=lambda n: report(base + n, total * (len(others) + 1)))
 
+    if not is_cached(engine.run):
+        say("compiling the kernels, once per version; this takes about half a minute")
     with nullcontext(_say_nothing) if quiet else progress_bar("back-test") as report:
         result = play_one(main, report)
         runs = {}
@@ -196,13 +200,13 @@ def show_result(result: BacktestResult, folder: Path, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
         return
     from tradesentry.backtest.evaluation import evaluate
-    from tradesentry.backtest.reporting.verdict import verdict
+    from tradesentry.backtest.reporting.verdict import verdict, warnings
 
+    evaluation = evaluate(result)
     print_table(result_rows(result))
-    spoken = verdict(result, evaluate(result))
-    sys.stdout.write(f"\n{spoken['headline']}\n")
-    for warning in result.warnings:
-        say(f"note: {warning}")
+    sys.stdout.write(f"\n{verdict(result, evaluation)['headline']}\n")
+    for warning in warnings(result, evaluation):
+        say(f"{warning['title'].lower()}: {warning['text']}")
     rate = result.timing["bars_per_second"]
     say(f"{result.timing['bars']:,} bars in {1e3 * result.timing['seconds']:.0f} ms ({rate / 1e6:.1f} M bars/s)")
     sys.stdout.write(f"results: {folder}\n")

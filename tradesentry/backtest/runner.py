@@ -17,7 +17,7 @@ from tradesentry.backtest.tables import equity_table, reject_table, trade_table
 from tradesentry.core.domain.errors import ConfigError, nearest
 from tradesentry.core.domain.orders import ExitReason, TradingState
 from tradesentry.core.execution.setup import currency_table, new_account, new_rules
-from tradesentry.core.market.bars import timeframe_ns, utc_text
+from tradesentry.core.market.bars import timeframe_ns
 
 EQUITY_STEP_NS = 3_600_000_000_000
 """Least time between two equity points: an hour."""
@@ -103,7 +103,7 @@ def collect(run: ResolvedRun, arena: Arena, *, seconds: float) -> BacktestResult
         origins=dict(run.resolved.origins),
         costs=describe_costs(run),
         provenance=[_provenance(s) for s in data.series],
-        warnings=list(run.warnings) + _account_warnings(arena),
+        warnings=list(run.warnings),
         intrabar=run.config.intrabar,
         timing={"bars": n_bars, "seconds": seconds, "bars_per_second": n_bars / seconds if seconds > 0 else 0.0},
         status={
@@ -136,18 +136,6 @@ def _provenance(series: Any) -> dict[str, Any]:
     } | {k: v for k, v in series.provenance.items() if k not in ("clock", "is_synthetic")}
 
 
-def _account_warnings(arena: Arena) -> list[str]:
-    account = arena.account[0]
-    if account.trading_state == TradingState.ACTIVE:
-        return []
-    reason = ExitReason(int(account.state_reason)).name.lower()
-    text = (
-        f"The account stopped opening trades at {utc_text(int(account.state_ns))} UTC ({reason}): drawdown reached "
-        f"{account.max_drawdown:.1%}. Later bars were watched, not traded; --limits off shows the rules alone."
-    )
-    return [text]
-
-
 def play(
     run: ResolvedRun, *, cost_scale: float | None = None, progress: Callable[[int], None] | None = None
 ) -> BacktestResult:
@@ -159,6 +147,7 @@ def play(
         progress: Called with the number of bars played so far.
     """
     arena = new_arena(run, cost_scale=cost_scale)
+    arena.warm_up()
     started = time.perf_counter()
     arena.run(progress)
     return collect(run, arena, seconds=time.perf_counter() - started)

@@ -44,7 +44,7 @@ def list_(out: RunsOption = None, as_json: JsonOption = False) -> None:
                 "from (UTC)": utc_text(result.period[0]),
                 "to (UTC)": utc_text(result.period[1]),
                 "trades": summary["n_trades"],
-                "mean R": None if summary["expectancy_r"] is None else round(summary["expectancy_r"], 3),
+                "mean R": None if summary["mean_r"] is None else round(summary["mean_r"], 3),
                 "data": "SYNTHETIC" if result.is_synthetic else "real",
             }
         )

@@ -188,7 +188,8 @@ def _stopped(result: "BacktestResult") -> dict[str, str] | None:
     return {
         "level": "warning",
         "title": "The account was reducing",
-        "text": f"A risk limit forbade new entries{when} until the end of the test.{why}",
+        "text": f"A risk limit forbade new entries{when} until the end of the test.{why} Later bars were watched, not "
+        "traded; --limits off shows the rules alone.",
     }
 
 

@@ -111,6 +111,14 @@ def inline_kernel(function: F) -> F:
     return _compiled(function, is_inlined=True)
 
 
+def is_cached(function: Any) -> bool:
+    """Say whether compiled code of a kernel lies in the cache, so that its first call will be quick."""
+    if not IS_COMPILED:
+        return True
+    source = Path(function.py_func.__code__.co_filename)
+    return any((cache_root() / source_digest(source)).rglob(f"{source.stem}.{function.py_func.__name__}-*.nbc"))
+
+
 def _compiled(function: F, *, is_inlined: bool) -> F:
     numba_config.CACHE_DIR = str(cache_root() / source_digest(Path(function.__code__.co_filename)))
     # Without reference counts: kernels allocate nothing, and counting the arrays they pass on would cost more than
