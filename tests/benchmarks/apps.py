@@ -4,13 +4,14 @@ import json
 import sys
 import time
 
-import numpy as np
 from workloads import MINUTE_NS, Bars, eurusd_m1
 
 import tradesentry
-from tradesentry.backtest.runner import new_arena, resolve_run
+from tradesentry.backtest.resolve import resolve_run
+from tradesentry.backtest.runner import new_arena
 from tradesentry.core.domain.records import BAR
 from tradesentry.core.market.bars import BarSeries
+from tradesentry.core.utils.kernel import new_records
 
 N_BARS = 200_000
 """M5 bars, 2.7 years."""
@@ -21,7 +22,7 @@ REPEATS = 5
 def to_m5(bars: Bars) -> BarSeries:
     """Return M5 bars; the weeks of the series hold whole multiples of five minutes."""
     rows = bars.reshape(-1, FACTOR)
-    records = np.zeros(len(rows), BAR)
+    records = new_records(len(rows), BAR)
     records["open_ns"], records["open"] = rows["open_ns"][:, 0], rows["open"][:, 0]
     records["close_ns"], records["close"] = rows["open_ns"][:, -1] + MINUTE_NS, rows["close"][:, -1]
     records["high"], records["low"] = rows["high"].max(axis=1), rows["low"].min(axis=1)

@@ -35,6 +35,7 @@ class Row:
         seconds: Wall time per run.
         n_trades: Closed and open trades.
         net: Profit, account currency; None where the workload has none.
+        cpu_seconds: Processor time per run; above the wall time where an engine uses threads, below on a busy machine.
     """
 
     workload: str
@@ -44,6 +45,7 @@ class Row:
     seconds: list[float]
     n_trades: int | None = None
     net: float | None = None
+    cpu_seconds: list[float] | None = None
 
     @property
     def median(self) -> float:
@@ -139,7 +141,19 @@ def _time(seconds: float) -> str:
 
 def timing_table(results: Results) -> list[str]:
     """Return the table of times, fastest engine first within a workload."""
-    head = ("workload", "engine", "version", "bars", "median", "min .. max", "bars/s", "ours is", "trades", "net")
+    head = (
+        "workload",
+        "engine",
+        "version",
+        "bars",
+        "median",
+        "min .. max",
+        "cpu",
+        "bars/s",
+        "ours is",
+        "trades",
+        "net",
+    )
     body = []
     for workload in TITLES:
         ours = results.row(workload, OURS) or results.row(workload, "TradeSentry")
@@ -147,9 +161,10 @@ def timing_table(results: Results) -> list[str]:
             ratio = "" if ours is None or row is ours else f"{ours.bars_per_second / row.bars_per_second:,.2f}x"
             spread = f"{_time(min(row.seconds))} .. {_time(max(row.seconds))}"
             cells = (TITLES[workload], row.engine, row.version, f"{row.bars:,}", _time(row.median), spread)
+            cpu = "" if row.cpu_seconds is None else _time(statistics.median(row.cpu_seconds))
             net = "" if row.net is None else f"{row.net:,.2f}"
             trades = "" if row.n_trades is None else f"{row.n_trades:,}"
-            body.append((*cells, f"{row.bars_per_second:,.0f}", ratio, trades, net))
+            body.append((*cells, cpu, f"{row.bars_per_second:,.0f}", ratio, trades, net))
     return markdown(head, body, n_left=3)
 
 

@@ -189,6 +189,7 @@ class Bench:
             seconds,
             answer.get("n_trades"),
             answer.get("net"),
+            answer.get("cpu_seconds") if workload != "cold" else None,
         )
         self.results.rows.append(row)
         say(f"  {row.engine}: {row.bars:,} bars, median {row.median:.4g} s, {row.bars_per_second:,.0f} bars/s")

@@ -81,11 +81,12 @@ def serve(engine: str, version: Callable[[], str], prepare: Prepare) -> None:
     work, describe = prepare(job)
     for _ in range(args.warm_up):
         work()
-    seconds = []
+    seconds, cpu_seconds = [], []
     for _ in range(args.repeats):
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         result = work()
         seconds.append(time.perf_counter() - started)
+        cpu_seconds.append(time.process_time() - cpu_started)
     outcome = describe(result)
     if args.trades:
         np.save(args.trades, outcome.trades)
@@ -94,6 +95,7 @@ def serve(engine: str, version: Callable[[], str], prepare: Prepare) -> None:
         "version": version(),
         "bars": job.n_bars * job.n_symbols,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "n_trades": len(outcome.trades),
         "net": outcome.net,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
