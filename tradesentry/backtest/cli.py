@@ -170,7 +170,8 @@ def result_rows(result: BacktestResult) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"metric": metric.label}
         for level, values in columns.items():
             row[f"costs {level}"] = format_metric(values.get(key), metric.unit)
-        rows.append(row | {"unit": "%" if metric.unit == "fraction" else metric.unit})
+        unit = {"fraction": "%", "money": result.account_currency}.get(metric.unit, metric.unit)
+        rows.append(row | {"unit": unit})
     return rows
 
 
