@@ -91,7 +91,7 @@ def _settle_books(desk: Any, account: Any, now: int) -> int:
         seen.bar_index += 1
         bar = bar_at(row.bars, row.next_bar)
         spread = quote.spread * market_at(desk.markets, m).cost_scale
-        if is_quiet(book, bar, spread):
+        if row.fine_to == row.fine_from and is_quiet(book, bar, spread):
             book.settled += 1
             if seen.n_positions > 0:
                 drift(desk, market_at(desk.markets, m), book, bar, spread)
@@ -192,8 +192,8 @@ def play_instant(step: Any, desk: Any, account: Any, intents: Any, now: int) -> 
     if status != OK:
         return status
     update_account(desk, account, now)
-    if account.n_trades != n_trades and book_at(desk.books, 0).rules.kelly_cap:
-        refresh_kelly(account)
+    if account.n_trades != n_trades:
+        refresh_kelly(desk, account)
     n = _ask_strategies(step, desk, account, intents, now)
     if n < 0:
         return STRATEGY_FAILED - n

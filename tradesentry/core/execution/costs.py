@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Any
 
 from tradesentry.core.execution.desk import quote_at
+from tradesentry.core.market.clock import first_ending_after
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 NS_PER_MINUTE = 60_000_000_000
@@ -81,7 +82,9 @@ def _refresh_floor(market: Any, quote: Any, ts_ns: int) -> None:
     spread = max(market.spread_floor[hour_of_week(ts_ns)], market.min_spread)
     until = (ts_ns // ROLLOVER_NS + 1) * ROLLOVER_NS
     near_rollover = ts_ns < clock.fx_day_start_ns + ROLLOVER_NS or ts_ns >= clock.fx_day_end_ns - ROLLOVER_NS
-    news_ns = clock.blackout_start_ns
+    # Not the clock's blackout: that one ends after the bar's close, and a long bar may open in one and outlast it.
+    row = first_ending_after(market.calendar.blackouts, market.calendar.n_blackouts, ts_ns)
+    news_ns = market.calendar.blackouts[row].start_ns if row < market.calendar.n_blackouts else FAR_FUTURE_NS
     if ts_ns < news_ns:
         until = min(until, news_ns)
     elif ts_ns < news_ns + AFTER_NEWS_NS:
@@ -120,16 +123,21 @@ def _uniform(seed: int, counter: int) -> float:
 
 
 @kernel
-def slippage(market: Any, quote: Any, fill_number: int) -> float:
-    """Return the adverse slippage of a market or stop fill, price units >= 0.
-
-    The expected value `slippage_mean + slippage_atr * ATR(14)`; with a seed, a half-normal draw of that mean that
-    depends on (seed, market, fill number) only.
-    """
+def expected_slippage(market: Any, quote: Any) -> float:
+    """Return `slippage_mean + slippage_atr * ATR(14)` with the cost scale, price units >= 0."""
     expected = market.slippage_mean
     if market.slippage_atr > 0.0 and quote.atr > 0.0:
         expected += market.slippage_atr * quote.atr
-    expected *= market.cost_scale
+    return expected * market.cost_scale
+
+
+@kernel
+def slippage(market: Any, quote: Any, fill_number: int) -> float:
+    """Return the adverse slippage of a market or stop fill, price units >= 0.
+
+    The expected value; with a seed, a half-normal draw of that mean that depends on (seed, market, fill number) only.
+    """
+    expected = expected_slippage(market, quote)
     if market.slippage_seed == 0 or expected == 0.0:
         return expected
     seed = market.slippage_seed * 1_009 + market.index

@@ -16,12 +16,14 @@ from tradesentry.core.utils.kernel import inline_kernel, kernel
 OK = int(Status.OK)
 ATR_BARS = 14
 """Length of the ATR that slippage and trailing stops use."""
+SLACK_TICKS = 1e-3
+"""Prices closer than this share of a tick are equal: order prices lie on the grid, sums with a spread do not."""
 PER_ATR_BAR = 1.0 / ATR_BARS
 
 
 @inline_kernel
-def _track_volatility(quote: Any, bar: Any) -> None:
-    """Update Wilder's ATR(14) and the ring of recent highs and lows. Definition: strategies 2.2."""
+def _track_volatility(quote: Any, bar: Any, spread: float) -> None:
+    """Update Wilder's ATR(14) and the rings of the highest bids and lowest asks, the prices at which one leaves."""
     n = quote.n_bars
     if n > 0:
         true_range = max(bar.high - bar.low, abs(bar.high - quote.prev_close), abs(bar.low - quote.prev_close))
@@ -36,7 +38,7 @@ def _track_volatility(quote: Any, bar: Any) -> None:
         row = 0
     quote.recent_at = row
     quote.highs[row] = bar.high
-    quote.lows[row] = bar.low
+    quote.lows[row] = bar.low + spread
 
 
 @kernel
@@ -74,7 +76,7 @@ def observe(market: Any, quote: Any, bar: Any) -> int:
     quote.bid = bar.close
     quote.ask = bar.close + spread * market.cost_scale
     if market.tracks_atr:
-        _track_volatility(quote, bar)
+        _track_volatility(quote, bar, spread * market.cost_scale)
     quote.prev_close = bar.close
     quote.last_close_ns = bar.close_ns
     quote.n_bars += 1

@@ -9,9 +9,9 @@ from typing import Any
 
 from tradesentry.core.domain.orders import Action, OrderType, RejectCode, SizeRule, TradingState
 from tradesentry.core.domain.records import N_OUTCOMES
-from tradesentry.core.execution.costs import price_unit_value, slippage
-from tradesentry.core.execution.desk import quote_at
-from tradesentry.core.execution.quotes import annual_volatility
+from tradesentry.core.execution.costs import expected_slippage, price_unit_value
+from tradesentry.core.execution.desk import book_at, quote_at
+from tradesentry.core.execution.quotes import SLACK_TICKS, annual_volatility
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 ENTER = int(Action.ENTER)
@@ -40,6 +40,8 @@ STOP_SPREADS = 3.0
 """A stop lies at least this many spreads away."""
 MAX_MINIMUM_RISK = 1.5
 """The minimum size is taken when it risks no more than this multiple of the budget."""
+EXACT_STEPS = 2.0**52
+"""Floats beyond it are whole; compiled, `floor` makes an integer, which NaN and infinity do not fit."""
 KELLY_MIN_TRADES = 100
 KELLY_SHARE = 0.25
 KELLY_DRAWS = 200
@@ -49,13 +51,19 @@ KELLY_BLOCK = 10
 @kernel
 def round_to(value: float, step: float) -> float:
     """Return the multiple of `step` nearest to `value`; NaN stays NaN."""
-    return math.floor(value / step + 0.5) * step
+    steps = value / step
+    if not abs(steps) < EXACT_STEPS:
+        return value
+    return math.floor(steps + 0.5) * step
 
 
 @kernel
 def floor_to(value: float, step: float) -> float:
-    """Return the largest multiple of `step` not above `value`, forgiving rounding dust."""
-    return math.floor(value / step + 1e-9) * step
+    """Return the largest multiple of `step` not above `value`, forgiving rounding dust; NaN stays NaN."""
+    steps = value / step
+    if not abs(steps) < EXACT_STEPS:
+        return value
+    return math.floor(steps + 1e-9) * step
 
 
 @inline_kernel
@@ -122,16 +130,17 @@ def check_prices(market: Any, quote: Any, book: Any, intent: Any, close_ns: int)
     ):
         return SPREAD
     distance = side * (entry - intent.stop_loss)
-    if distance <= 0.0:
+    slack = SLACK_TICKS * market.tick
+    if distance <= slack:
         return STOP_SIDE
-    if distance < max(market.min_stop_distance, STOP_SPREADS * spread):
+    if distance < max(market.min_stop_distance, STOP_SPREADS * spread) - slack:
         return STOP_TOO_NEAR
-    if side * (intent.take_profit - entry) <= 0.0:
+    if side * (intent.take_profit - entry) <= slack:
         return TARGET_SIDE
     if intent.type != MARKET_ORDER:
         present = quote.ask if side > 0 else quote.bid
         ahead = side * (present - entry) if intent.type == LIMIT else side * (entry - present)
-        if ahead <= 0.0:
+        if ahead <= slack:
             return ENTRY_SIDE
     return 0
 
@@ -143,9 +152,9 @@ def loss_per_unit(market: Any, desk: Any, intent: Any) -> float:
     Source: live 7, fixed fractional: d * q + c with d = abs(entry - stop) + spread + expected slippage.
     """
     quote = quote_at(desk.quotes, market.index)
-    entry = intent.price if intent.type != MARKET_ORDER else quote.bid
+    entry = intent.signal_price
     spread = quote.ask - quote.bid
-    distance = abs(entry - intent.stop_loss) + spread + slippage(market, quote, 0)
+    distance = abs(entry - intent.stop_loss) + spread + expected_slippage(market, quote)
     unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
     fees = market.commission_per_unit + market.commission_fraction * entry * unit_value
     return distance * unit_value + 2.0 * fees * market.cost_scale
@@ -211,9 +220,12 @@ def _low_percentile_mean(account: Any, n: int) -> float:
 
 
 @kernel
-def refresh_kelly(account: Any) -> None:
-    """Recompute the Kelly cap; called when a trade has closed and a book uses it."""
-    account.kelly_fraction = kelly_cap(account)
+def refresh_kelly(desk: Any, account: Any) -> None:
+    """Recompute the Kelly cap if any book uses it; called when a trade has closed."""
+    for b in range(desk.n_lanes):
+        if book_at(desk.books, b).rules.kelly_cap:
+            account.kelly_fraction = kelly_cap(account)
+            return
 
 
 @kernel
@@ -222,9 +234,12 @@ def size_entry(market: Any, desk: Any, book: Any, account: Any, intent: Any) -> 
 
     Rule RISK: floor_step(equity * fraction / loss per unit), lowered by volatility target and Kelly cap where they are
     on; under the minimum size the minimum is taken if it risks at most 1.5 budgets. Rule UNITS: floor_step(size).
+    NOT_FINITE where the loss at the stop is not known, because the market that converts has had no bar yet.
     """
     quote = quote_at(desk.quotes, market.index)
     unit_loss = loss_per_unit(market, desk, intent)
+    if not 0.0 < unit_loss < math.inf:
+        return NOT_FINITE
     units = intent.size
     if intent.size_rule == RISK:
         fraction = intent.size
