@@ -370,7 +370,7 @@ BOOK = _record(
     ("quiet_high", "f8"),
     ("quiet_low_ask", "f8"),
     ("quiet_high_ask", "f8"),
-    ("cross_fill_basket", "i8"),  # basket that filled an entry on the bar being settled
+    ("filled_baskets", "i8"),  # bits of the baskets that filled an entry on the bar being settled
 )
 
 SERIES = _record(  # where the bars of a market lie in memory and which comes next

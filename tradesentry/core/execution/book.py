@@ -57,6 +57,12 @@ def pay(book: Any, account: Any, money: float) -> None:
 
 
 @kernel
+def basket_bit(basket: int) -> int:
+    """Return the bit of a basket in `BOOK.filled_baskets`; baskets 63 numbers apart share one."""
+    return 1 << (basket % 63)
+
+
+@kernel
 def open_position(
     market: Any,
     desk: Any,
@@ -120,7 +126,7 @@ def open_position(
     position.exit_value = 0.0
     position.n_partials = 0
     if ticket.basket != 0:
-        book.cross_fill_basket = ticket.basket
+        book.filled_baskets |= basket_bit(ticket.basket)
     quote = quote_at(desk.quotes, market.index)
     unit_value = price_unit_value(market, desk, fill, fill)
     position.risk_money = abs(fill - ticket.stop_loss) * ticket.units * unit_value

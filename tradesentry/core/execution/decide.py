@@ -32,6 +32,7 @@ DUPLICATE = int(RejectCode.DUPLICATE)
 SHRUNK = int(RejectCode.SHRUNK)
 UNKNOWN_TARGET = int(RejectCode.UNKNOWN_TARGET)
 LOOSENS_STOP = int(RejectCode.LOOSENS_STOP)
+STOP_SIDE = int(RejectCode.STOP_SIDE)
 TARGET_SIDE = int(RejectCode.TARGET_SIDE)
 
 
@@ -144,6 +145,15 @@ def _queue(book: Any, intent: Any) -> int:
 
 
 @kernel
+def _has_position(book: Any, target_id: int) -> bool:
+    """Say whether position `target_id` is open."""
+    for i in range(book.seen.n_positions):
+        if book.seen.positions[i].id == target_id:
+            return True
+    return False
+
+
+@kernel
 def _cancel(book: Any, intent: Any) -> bool:
     """Remove the orders that a CANCEL names; say whether there was one."""
     seen = book.seen
@@ -162,10 +172,12 @@ def _cancel(book: Any, intent: Any) -> bool:
 
 @kernel
 def _modify_order(market: Any, order: Any, stop: float, target: float) -> int:
-    """Move stop and target of a resting order; its stop may not move away from the entry. Return a RejectCode."""
+    """Move stop and target of a resting order; its stop comes closer to the entry, not past it. Return a RejectCode."""
     if not math.isnan(stop):
         if (stop - order.stop_loss) * order.side < -1e-9 * market.tick:
             return LOOSENS_STOP
+        if (order.price - stop) * order.side <= 0.0:
+            return STOP_SIDE
         order.stop_loss = stop
     if not math.isnan(target):
         if (target - order.price) * order.side <= 0.0:
@@ -223,6 +235,9 @@ def execute(desk: Any, account: Any, intent: Any, close_ns: int) -> int:
     if action == ENTER:
         return _enter(desk, account, book, intent, close_ns)
     if action == CLOSE:
+        if intent.target_id > 0 and not _has_position(book, intent.target_id):
+            note_reject(account, desk, book, close_ns, UNKNOWN_TARGET, intent, float(intent.target_id), math.nan)
+            return OK
         return _queue(book, intent)
     if action == CANCEL:
         if not _cancel(book, intent) and intent.target_id > 0:

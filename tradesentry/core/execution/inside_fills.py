@@ -9,7 +9,7 @@ from typing import Any
 
 from tradesentry.core.domain.orders import ExitReason, OrderType, RejectCode, Status
 from tradesentry.core.execution.book import (
-    UNIT_DUST,
+    basket_bit,
     cancel_group,
     note_reject,
     open_position,
@@ -18,7 +18,8 @@ from tradesentry.core.execution.book import (
 )
 from tradesentry.core.execution.costs import slippage
 from tradesentry.core.execution.desk import quote_at
-from tradesentry.core.execution.open_fills import SLACK_TICKS
+from tradesentry.core.execution.open_fills import take_partials
+from tradesentry.core.execution.quotes import SLACK_TICKS
 from tradesentry.core.utils.kernel import kernel
 
 OK = int(Status.OK)
@@ -85,47 +86,25 @@ def _resting_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, s
 
 @kernel
 def _stops_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float, slip: float) -> None:
-    """Close the positions whose stop the bar reaches; the stop comes before the target."""
+    """Close the positions whose stop the bar reaches; the stop comes before the target.
+
+    An entry at this open may already stand beyond its stop, when the spread has widened: then the open is its price.
+    """
     seen = book.seen
+    slack = SLACK_TICKS * market.tick
     i = 0
     while i < seen.n_positions:
         position = seen.positions[i]
-        is_hit = bar.low <= position.stop_loss if position.side > 0 else bar.high + spread >= position.stop_loss
+        stop = position.stop_loss
+        is_hit = bar.low <= stop + slack if position.side > 0 else bar.high + spread >= stop - slack
         if is_hit:
-            stop = position.stop_loss
+            if not position.is_inside:
+                stop = min(stop, bar.open) if position.side > 0 else max(stop, bar.open + spread)
             if reduce_position(
                 market, desk, book, account, i, position.units, stop, slip, bar.close_ns, position.stop_reason
             ):
                 continue
         i += 1
-
-
-@kernel
-def _take_partials(
-    market: Any, desk: Any, book: Any, account: Any, index: int, at_open: float, best: float, ts_ns: int
-) -> bool:
-    """Take the partial profits that `best`, the best exit price on the bar, reaches; at the open if that is better.
-
-    Returns:
-        True when the position is gone.
-    """
-    position = book.seen.positions[index]
-    exits = position.exits
-    distance = abs(position.entry_price - position.initial_stop)
-    while position.n_partials < exits.partial_r.shape[0] and exits.partial_r[position.n_partials] > 0.0:
-        price = position.entry_price + position.side * exits.partial_r[position.n_partials] * distance
-        if position.side * (best - price) < 0.0:
-            return False
-        if position.side * (at_open - price) > 0.0:
-            price = at_open
-        wanted = exits.partial_fraction[position.n_partials] * position.initial_units
-        units = math.floor(wanted / market.unit_step + 1e-9) * market.unit_step
-        position.n_partials += 1
-        if position.units - units < market.unit_min - UNIT_DUST:
-            units = position.units
-        if units > 0.0 and reduce_position(market, desk, book, account, index, units, price, 0.0, ts_ns, TAKE_PROFIT):
-            return True
-    return False
 
 
 @kernel
@@ -136,17 +115,16 @@ def _targets_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, s
     while i < seen.n_positions:
         position = seen.positions[i]
         is_new = position.entry_settled == book.settled
-        is_basket_new = position.basket != 0 and position.basket == book.cross_fill_basket
-        if is_new or is_basket_new:
+        if is_new or (position.basket != 0 and book.filled_baskets & basket_bit(position.basket) != 0):
             i += 1
             continue
         side = position.side
         best = bar.high if side > 0 else bar.low + spread
         if position.exits.partial_r[0] > 0.0:
             at_open = bar.open if side > 0 else bar.open + spread
-            if _take_partials(market, desk, book, account, i, at_open, best, bar.close_ns):
+            if take_partials(market, desk, book, account, i, at_open, best, bar.close_ns):
                 continue
-        if side * (best - position.take_profit) >= 0.0:
+        if side * (best - position.take_profit) >= -SLACK_TICKS * market.tick:
             target = position.take_profit
             if reduce_position(market, desk, book, account, i, position.units, target, 0.0, bar.close_ns, TAKE_PROFIT):
                 continue
@@ -164,5 +142,5 @@ def settle_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spr
     if book.seen.n_positions > 0:
         _stops_inside(market, desk, book, account, bar, spread, slip)
         _targets_inside(market, desk, book, account, bar, spread)
-    book.cross_fill_basket = 0
+    book.filled_baskets = 0
     return OK

@@ -3,6 +3,7 @@
 The rules are those of `settle`, step 1; prices here are the open and the open plus the spread.
 """
 
+import math
 from typing import Any
 
 from tradesentry.core.domain.orders import Action, ExitReason, OrderType, RejectCode, Status
@@ -16,6 +17,7 @@ from tradesentry.core.execution.book import (
 )
 from tradesentry.core.execution.costs import slippage
 from tradesentry.core.execution.desk import quote_at
+from tradesentry.core.execution.quotes import SLACK_TICKS
 from tradesentry.core.utils.kernel import kernel
 
 OK = int(Status.OK)
@@ -31,9 +33,6 @@ GAP_BEYOND_STOP = int(RejectCode.GAP_BEYOND_STOP)
 ORDER_EXPIRED = int(RejectCode.ORDER_EXPIRED)
 MAX_OPEN_DRIFT = 0.5
 """A market entry is canceled when the open lies further from the signal than this share of the stop distance."""
-
-SLACK_TICKS = 1e-3
-"""Prices closer than this share of a tick are equal: order prices lie on the grid, sums with a spread do not."""
 
 
 @kernel
@@ -76,9 +75,48 @@ def _close_everything(
 
 
 @kernel
+def take_partials(
+    market: Any, desk: Any, book: Any, account: Any, index: int, at_open: float, best: float, ts_ns: int
+) -> bool:
+    """Take the partial profits that `best`, the best exit price so far, reaches; at the open if that is better.
+
+    Args:
+        market: MARKET.
+        desk: DESK, the memory of the run.
+        book: BOOK that holds the position.
+        account: ACCOUNT that is paid.
+        index: Row in `book.seen.positions`.
+        at_open: Exit price at the open of the bar.
+        best: Best exit price of the bar; the open itself when only the open is known.
+        ts_ns: Time of the fills.
+
+    Returns:
+        True when the position is gone.
+    """
+    position = book.seen.positions[index]
+    exits = position.exits
+    distance = abs(position.entry_price - position.initial_stop)
+    while position.n_partials < exits.partial_r.shape[0] and exits.partial_r[position.n_partials] > 0.0:
+        price = position.entry_price + position.side * exits.partial_r[position.n_partials] * distance
+        if position.side * (best - price) < -SLACK_TICKS * market.tick:
+            return False
+        if position.side * (at_open - price) > 0.0:
+            price = at_open
+        wanted = exits.partial_fraction[position.n_partials] * position.initial_units
+        units = math.floor(wanted / market.unit_step + 1e-9) * market.unit_step
+        position.n_partials += 1
+        if position.units - units < market.unit_min - UNIT_DUST:
+            units = position.units
+        if units > 0.0 and reduce_position(market, desk, book, account, index, units, price, 0.0, ts_ns, TAKE_PROFIT):
+            return True
+    return False
+
+
+@kernel
 def _positions_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, slip: float) -> None:
-    """Close positions whose stop, target or FX week the open has already passed."""
+    """Close positions whose stop, target or FX week the open has already passed; take the partial targets it passed."""
     seen = book.seen
+    slack = SLACK_TICKS * market.tick
     i = 0
     while i < seen.n_positions:
         position = seen.positions[i]
@@ -86,15 +124,18 @@ def _positions_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any
         price = bar.open if side > 0 else ask
         reason = 0
         slipped = slip
-        if side * (price - position.stop_loss) <= 0.0:
+        if side * (price - position.stop_loss) <= slack:
             reason = position.stop_reason
         elif book.rules.weekend_flatten and bar.open_ns >= position.week_end_ns:
             reason = WEEKEND
-        elif side * (price - position.take_profit) >= 0.0:
+        elif side * (price - position.take_profit) >= -slack:
             reason = TAKE_PROFIT
             slipped = 0.0
         if reason != 0:
             if reduce_position(market, desk, book, account, i, position.units, price, slipped, bar.open_ns, reason):
+                continue
+        elif position.exits.partial_r[0] > 0.0:
+            if take_partials(market, desk, book, account, i, price, price, bar.open_ns):
                 continue
         i += 1
 
@@ -109,16 +150,19 @@ def _market_entry(
         note_reject(account, desk, book, bar.open_ns, DATA_GAP, intent, price, intent.signal_price)
         return OK
     allowed = MAX_OPEN_DRIFT * abs(intent.signal_price - intent.stop_loss)
-    if not abs(price - intent.signal_price) <= allowed:
+    if not abs(price - intent.signal_price) <= allowed + SLACK_TICKS * market.tick:
         note_reject(account, desk, book, bar.open_ns, OPEN_TOO_FAR, intent, abs(price - intent.signal_price), allowed)
         return OK
     return open_position(market, desk, book, account, intent, price, slip, bar.open_ns, False)
 
 
 @kernel
-def _resting_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, slip: float) -> int:
+def _resting_at_open(
+    market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, slip: float, is_first: bool
+) -> int:
     """Fill resting entries that the open has passed; cancel those that expired or whose stop it passed as well."""
     seen = book.seen
+    slack = SLACK_TICKS * market.tick
     i = 0
     while i < seen.n_orders:
         order = seen.orders[i]
@@ -126,19 +170,19 @@ def _resting_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, 
         price = ask if side > 0 else bar.open
         exit_price = bar.open if side > 0 else ask
         is_limit = order.type == LIMIT
-        through = side * (order.price - market.tick - price) if is_limit else side * (price - order.price)
+        through = side * (order.price - price) - market.tick if is_limit else side * (price - order.price)
+        is_passed = through >= -slack
         code = 0
         if order.expiry_ns > 0 and bar.open_ns >= order.expiry_ns:
             code = ORDER_EXPIRED
-        elif side * (exit_price - order.stop_loss) <= 0.0:
+        elif is_passed and side * (exit_price - order.stop_loss) <= slack:
             code = GAP_BEYOND_STOP
         if code != 0:
             note_reject(account, desk, book, bar.open_ns, code, order, price, order.price)
             remove_order(book, i)
-        elif through >= -SLACK_TICKS * market.tick:
-            status = open_position(
-                market, desk, book, account, order, price, 0.0 if is_limit else slip, bar.open_ns, False
-            )
+        elif is_passed:
+            slipped = 0.0 if is_limit else slip
+            status = open_position(market, desk, book, account, order, price, slipped, bar.open_ns, not is_first)
             if status != OK:
                 return status
             group = order.group
@@ -151,7 +195,7 @@ def _resting_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, 
 
 
 @kernel
-def settle_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> int:
+def settle_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float, is_first: bool) -> int:
     """Fill everything that the open of `bar` decides. See `settle`, step 1.
 
     Args:
@@ -161,6 +205,7 @@ def settle_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, sprea
         account: ACCOUNT that pays and is paid.
         bar: BAR, or a finer bar inside it.
         spread: Spread of the bar with the cost scale, price units.
+        is_first: False for the second and later finer bars: their open lies inside the execution bar.
 
     Returns:
         A Status.
@@ -180,5 +225,5 @@ def settle_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, sprea
             status = _market_entry(market, desk, book, account, book.queue[i], bar, ask, slip)
     book.n_queue = 0
     if status == OK and book.seen.n_orders > 0:
-        status = _resting_at_open(market, desk, book, account, bar, ask, slip)
+        status = _resting_at_open(market, desk, book, account, bar, ask, slip, is_first)
     return status

@@ -16,6 +16,8 @@ TIME = int(ExitReason.TIME)
 WEEKEND = int(ExitReason.WEEKEND)
 NEWS = int(ExitReason.NEWS)
 NONE = int(ExitReason.NONE)
+ROUNDING = 1e-9
+"""An excursion of exactly 1 R may come out smaller by rounding."""
 TRAIL_DISTANCE = int(TrailMode.DISTANCE)
 TRAIL_CHANDELIER = int(TrailMode.CHANDELIER)
 
@@ -32,7 +34,7 @@ def tighten(position: Any, stop: float, reason: int) -> bool:
 
 @kernel
 def _recent_extreme(quote: Any, side: int, n_bars: int) -> float:
-    """Return the highest high (side 1) or lowest low (side -1) of the last `n_bars` closed bars."""
+    """Return the highest bid (side 1) or the lowest ask (side -1) of the last `n_bars` closed bars."""
     count = min(n_bars, quote.n_bars, N_RECENT)
     row = quote.recent_at
     best = quote.highs[row] if side > 0 else quote.lows[row]
@@ -55,10 +57,11 @@ def protect(position: Any, quote: Any, bars_held: int, break_even_cost: float) -
     exits = position.exits
     side = position.side
     distance = abs(position.entry_price - position.initial_stop)
-    if exits.be_trigger_r > 0.0 and position.mfe >= exits.be_trigger_r * distance:
+    reached = position.mfe * (1.0 + ROUNDING)
+    if exits.be_trigger_r > 0.0 and reached >= exits.be_trigger_r * distance:
         tighten(position, position.entry_price + side * (break_even_cost + exits.be_offset), BREAK_EVEN)
     mode = exits.trail_mode
-    if mode == 0 or position.mfe < exits.trail_start_r * distance:
+    if mode == 0 or reached < exits.trail_start_r * distance:
         return
     close = quote.bid if side > 0 else quote.ask
     if mode == TRAIL_DISTANCE:

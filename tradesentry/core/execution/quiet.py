@@ -10,6 +10,7 @@ from typing import Any
 
 from tradesentry.core.domain.orders import OrderType
 from tradesentry.core.execution.costs import FAR_FUTURE_NS, price_unit_value, to_account
+from tradesentry.core.execution.quotes import SLACK_TICKS
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 LIMIT = int(OrderType.LIMIT)
@@ -26,6 +27,7 @@ def _watch_positions(book: Any) -> bool:
     """Narrow the quiet prices by the open positions; False when one needs work on every bar."""
     seen = book.seen
     rules = book.rules
+    slack = SLACK_TICKS * seen.tick
     for i in range(seen.n_positions):
         position = seen.positions[i]
         exits = position.exits
@@ -39,13 +41,13 @@ def _watch_positions(book: Any) -> bool:
             last_ns = position.week_end_ns - rules.weekend_lead_ns - rules.bar_ns
             book.quiet_until_ns = min(book.quiet_until_ns, last_ns)
         if position.side > 0:
-            book.quiet_low = max(book.quiet_low, position.stop_loss)
+            book.quiet_low = max(book.quiet_low, position.stop_loss + slack)
             if not math.isnan(position.take_profit):
-                book.quiet_high = min(book.quiet_high, position.take_profit)
+                book.quiet_high = min(book.quiet_high, position.take_profit - slack)
         else:
-            book.quiet_high_ask = min(book.quiet_high_ask, position.stop_loss)
+            book.quiet_high_ask = min(book.quiet_high_ask, position.stop_loss - slack)
             if not math.isnan(position.take_profit):
-                book.quiet_low_ask = max(book.quiet_low_ask, position.take_profit)
+                book.quiet_low_ask = max(book.quiet_low_ask, position.take_profit + slack)
     return True
 
 

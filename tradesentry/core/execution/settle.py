@@ -4,9 +4,9 @@ The only place where a touch becomes a fill; the back-test engine, the paper ven
 `settle`, so they cannot disagree. In order, for one strategy on one market:
 
 1. **Open.** Queued closes fill at the open. A position whose stop the open passed is closed there, worse than asked;
-   one whose target the open passed is closed there, better than asked. Queued market entries fill, unless the open is
-   further than half the stop distance from the signal or a gap in the data lies between. Resting entries that the open
-   passed fill at the open; those whose stop it passed too are canceled.
+   one whose target (or the step of a partial target) the open passed is closed there, better than asked. Queued market
+   entries fill, unless the open is further than half the stop distance from the signal or a gap in the data lies
+   between. Resting entries that the open passed fill at the open; those whose stop it passed too are canceled.
 2. **Inside**, knowing only open, high, low and close: resting entries first, in the order they were placed; then stops
    of all positions, also of those just entered; then partial and full targets, never of a position entered on this
    bar nor of a basket that filled an entry on it. A limit entry needs a trade through by one tick.
@@ -153,14 +153,14 @@ def settle(
             if finer.spread > 0.0:
                 fine_spread = max(finer.spread, market.min_spread) * market.cost_scale
             book.settled += 1
-            status = settle_open(market, desk, book, account, finer, fine_spread)
+            status = settle_open(market, desk, book, account, finer, fine_spread, i == fine_from)
             if status == OK:
                 status = settle_inside(market, desk, book, account, finer, fine_spread)
             if status != OK:
                 return status
     else:
         book.settled += 1
-        status = settle_open(market, desk, book, account, bar, spread)
+        status = settle_open(market, desk, book, account, bar, spread, True)
         if status == OK:
             status = settle_inside(market, desk, book, account, bar, spread)
         if status != OK:
