@@ -199,10 +199,11 @@ def _net_room(account: Any, currency: int, signed: int) -> float:
 
 
 @kernel
-def _shrink(market: Any, account: Any, intent: Any, notional: float) -> float:
-    """Return the share of the entry (0..1) that the limits which shrink leave room for."""
+def _shrink(market: Any, account: Any, intent: Any, notional: float) -> tuple[float, int]:
+    """Return the share of the entry (0..1) that the limits which shrink leave room for, and the tightest limit."""
     limits = account.limits
     share = 1.0
+    code = OPEN_RISK
     if limits.open_risk_shrinks and intent.basket == 0 and intent.risk_money > 0.0:
         room = limits.max_open_risk * account.equity - account.exposure.open_risk
         share = min(share, room / intent.risk_money)
@@ -211,8 +212,10 @@ def _shrink(market: Any, account: Any, intent: Any, notional: float) -> float:
             _net_room(account, market.base_currency, intent.side),
             _net_room(account, market.quote_currency, -intent.side),
         )
-        share = min(share, room / notional)
-    return max(0.0, share)
+        if room / notional < share:
+            share = room / notional
+            code = CURRENCY_NET
+    return max(0.0, share), code
 
 
 @kernel
@@ -263,11 +266,11 @@ def vet_portfolio(desk: Any, account: Any, book: Any, intent: Any) -> int:
         code = _counts_refuse(account)
         if code != 0:
             return code
-        share = _shrink(market, account, intent, notional)
+        share, code = _shrink(market, account, intent, notional)
         if share < 1.0:
             units = floor_to(intent.units * share, market.unit_step)
             if units < market.unit_min:
-                return OPEN_RISK if account.exposure.open_risk > 0.0 else CURRENCY_NET
+                return code
             intent.risk_money *= units / intent.units
             notional *= units / intent.units
             intent.units = units
