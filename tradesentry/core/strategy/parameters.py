@@ -39,6 +39,17 @@ def _default(value: Any) -> str:
     return str(value)
 
 
+def _unit(annotation: Any, extra: Any) -> str:
+    """Return the unit of a field: its own, or that of its type, which `| None` hides from the field."""
+    if isinstance(extra, dict) and "unit" in extra:
+        return str(extra["unit"])
+    for part in getattr(annotation, "__metadata__", ()):
+        if isinstance(part, FieldInfo):
+            return _unit(None, part.json_schema_extra)
+    found = [_unit(argument, None) for argument in get_args(annotation) if argument is not Ellipsis]
+    return next((unit for unit in found if unit), "")
+
+
 def parameter_rows(model: type[BaseModel], prefix: str = "") -> list[dict[str, str]]:
     """Return one row per parameter: name, default, range, unit and meaning; nested models flattened with dots."""
     rows: list[dict[str, str]] = []
@@ -47,13 +58,12 @@ def parameter_rows(model: type[BaseModel], prefix: str = "") -> list[dict[str, s
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             rows += parameter_rows(annotation, f"{prefix}{name}.")
             continue
-        extra = field.json_schema_extra
         rows.append(
             {
                 "parameter": prefix + name,
                 "default": _default(field.get_default(call_default_factory=True)),
                 "range": _bounds(field) or _choices(annotation),
-                "unit": str(extra.get("unit", "")) if isinstance(extra, dict) else "",
+                "unit": _unit(annotation, field.json_schema_extra),
                 "meaning": field.description or "",
             }
         )
