@@ -12,6 +12,7 @@ from tradesentry.backtest.commands.check import check
 from tradesentry.backtest.commands.data import app as data_app
 from tradesentry.backtest.commands.runs import app as runs_app
 from tradesentry.backtest.commands.runs import report
+from tradesentry.backtest.commands.scan import scan
 from tradesentry.backtest.commands.shell import run_command
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command("backtest")(backtest_app)
 app.command("check")(check)
+app.command("scan")(scan)
 app.command("report")(report)
 app.add_typer(apps_app, name="apps")
 app.add_typer(data_app, name="data")

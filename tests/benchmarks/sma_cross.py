@@ -67,7 +67,7 @@ def step(params: Any, state: Any, bar: Any, view: Any, intents: Any) -> int:
     take_profit = close + side * params.target_pips * view.pip
     n = write_enter(intents, n, MARKET_ORDER, side, 0.0, stop_loss, take_profit, 0.0)
     intents[n - 1].size_rule = BY_UNITS
-    intents[n - 1].size = params.size_units
+    intents[n - 1]["size"] = params.size_units
     return n
 
 

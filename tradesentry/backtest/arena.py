@@ -114,8 +114,11 @@ class Arena:
             row.params, row.state = address_of(lane.params), address_of(lane.state)
 
     def warm_up(self) -> None:
-        """Load the compiled loop without playing a bar; compiles it where no cache has it yet."""
+        """Load the compiled loops without playing a bar; compiles them where no cache has them yet."""
         engine.run(self.step, self.desk, self.account, self.intents, 0)
+        nothing = self.desk.copy()
+        nothing["n_lanes"] = 0
+        engine.finish(nothing, self.account.copy())
 
     def play(self, n_steps: int = STEPS_PER_CALL) -> bool:
         """Play at most `n_steps` instants; say whether bars are left.

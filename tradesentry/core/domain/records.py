@@ -122,7 +122,6 @@ MARKET = _record(
     ("swap_short", "f8"),
     ("swap_day_weights", "f8", (7,)),  # nights booked at the end of the FX day of that weekday
     ("min_spread", "f8"),
-    ("spread_floor", "f8", (HOURS_PER_WEEK,)),  # price units by UTC hour of week from Monday 00:00
     ("spread_mult", "f8"),  # around the rollover and after news starts, where the data carry no spread
     ("cost_scale", "f8"),  # 0, 1 or 2 times the costs
     ("base_currency", "i8"),  # row of the account's currency table
@@ -131,6 +130,7 @@ MARKET = _record(
     ("cross_index", "i8"),  # market that quotes the conversion, -1 none
     ("fixed_rate", "f8"),  # account currency per unit of quote currency, for a fixed conversion
     ("tracks_atr", "b1"),  # keep ATR(14) and recent extremes for slippage and trailing stops
+    ("spread_floor", "f8", (HOURS_PER_WEEK,)),  # price units by UTC hour of week from Monday 00:00
     ("calendar", CALENDAR),
 )
 
@@ -148,16 +148,16 @@ QUOTE = _record(  # the present of a market, shared by all books on it
     ("prev_close", "f8"),
     ("atr", "f8"),  # Wilder, 14 bars; NaN until known
     ("atr_sum", "f8"),
+    ("recent_at", "i8"),
+    ("cursor", CURSOR),
+    ("clock", CLOCK),
     ("highs", "f8", (N_RECENT,)),
     ("lows", "f8", (N_RECENT,)),
-    ("recent_at", "i8"),
     ("day_close", "f8"),
     ("n_returns", "i8"),
     ("returns", "f8", (N_RETURNS,)),  # ring of daily log returns
     ("signed_risk", "f8"),  # scratch of the cluster rule
     ("cluster", "i8"),
-    ("cursor", CURSOR),
-    ("clock", CLOCK),
 )
 
 LIMITS = _record(
@@ -300,7 +300,7 @@ INTENT = _record(
     ("stop_loss", "f8"),
     ("take_profit", "f8"),
     ("size_rule", "i8"),
-    ("size", "f8"),
+    ("size", "f8"),  # read as intent["size"]: plain NumPy records have an attribute of that name
     ("expiry_ns", "i8"),
     ("basket", "i8"),
     ("group", "i8"),
@@ -353,10 +353,8 @@ BOOK = _record(
     ("market", "i8"),
     ("variant", "i8"),
     ("app", "i8"),  # strategies that share a budget share a number
-    ("seen", VIEW),  # positions and orders live here; what the strategy may see
     ("rules", RULES),
     ("n_queue", "i8"),
-    ("queue", INTENT, (N_INTENTS,)),  # vetted, to be executed at the next open
     ("settled", "i8"),  # bars settled, finer bars counted one by one
     ("unrealized", "f8"),  # account currency, at the close
     ("worst_unrealized", "f8"),  # at the bar's adverse extreme
@@ -371,6 +369,8 @@ BOOK = _record(
     ("quiet_low_ask", "f8"),
     ("quiet_high_ask", "f8"),
     ("filled_baskets", "i8"),  # bits of the baskets that filled an entry on the bar being settled
+    ("seen", VIEW),  # positions and orders live here; what the strategy may see
+    ("queue", INTENT, (N_INTENTS,)),  # vetted, to be executed at the next open
 )
 
 SERIES = _record(  # where the bars of a market lie in memory and which comes next

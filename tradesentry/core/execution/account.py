@@ -192,8 +192,9 @@ def update_account(desk: Any, account: Any, ts_ns: int) -> None:
     account.daily_pnl = account.equity - account.day_start_equity
     if account.worst_equity < account.peak_equity * (1.0 - account.max_drawdown):
         account.max_drawdown = 1.0 - account.worst_equity / account.peak_equity
-    if account.limits.is_on and account.trading_state != HALTED:
-        # Nothing can be due while the account has not lost since its day's start or its peak, as most of the time.
-        floor = max(account.day_start_equity, account.peak_equity * (1.0 - account.limits.drawdown_reduce))
-        if lowest < 0.0 or account.worst_equity <= floor:
+    limits = account.limits
+    if limits.is_on and account.trading_state != HALTED:
+        start = account.day_start_equity
+        floor = max(start * (1.0 - limits.daily_loss), account.peak_equity * (1.0 - limits.drawdown_reduce))
+        if account.worst_equity <= floor or lowest <= -limits.market_daily_loss * start:
             _apply_limits(desk, account, ts_ns, lowest)

@@ -45,7 +45,7 @@ def _close_from_queue(
     while i < seen.n_positions:
         position = seen.positions[i]
         is_meant = position.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, position.basket)
-        units = position.units - intent.size
+        units = position.units - intent["size"]
         if is_meant and intent.side in (0, position.side) and units > UNIT_DUST:
             price = bar.open if position.side > 0 else ask
             reason = intent.reason if intent.reason > 0 else STRATEGY

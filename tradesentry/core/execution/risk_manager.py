@@ -50,11 +50,16 @@ KELLY_BLOCK = 10
 
 @kernel
 def round_to(value: float, step: float) -> float:
-    """Return the multiple of `step` nearest to `value`; NaN stays NaN."""
+    """Return the multiple of `step` nearest to `value`, as the number that its decimal text means; NaN stays NaN.
+
+    113767 * 0.00001 is not the number written 1.13767, but 113767 / 100000 is.
+    """
     steps = value / step
     if not abs(steps) < EXACT_STEPS:
         return value
-    return math.floor(steps + 0.5) * step
+    n = math.floor(steps + 0.5)
+    per_unit = math.floor(1.0 / step + 0.5)
+    return n / per_unit if abs(per_unit * step - 1.0) < 1e-9 else n * step
 
 
 @kernel
@@ -119,7 +124,7 @@ def check_prices(market: Any, quote: Any, book: Any, intent: Any, close_ns: int)
         intent.price = round_to(intent.price, market.tick)
     entry = expected_entry(quote, intent)
     intent.signal_price = entry
-    if not (math.isfinite(entry) and math.isfinite(intent.stop_loss) and entry > 0.0 and intent.size >= 0.0):
+    if not (math.isfinite(entry) and math.isfinite(intent.stop_loss) and entry > 0.0 and intent["size"] >= 0.0):
         return NOT_FINITE
     if intent.expiry_ns > 0 and intent.expiry_ns <= close_ns:
         return EXPIRED
@@ -240,9 +245,9 @@ def size_entry(market: Any, desk: Any, book: Any, account: Any, intent: Any) -> 
     unit_loss = loss_per_unit(market, desk, intent)
     if not 0.0 < unit_loss < math.inf:
         return NOT_FINITE
-    units = intent.size
+    units = intent["size"]
     if intent.size_rule == RISK:
-        fraction = intent.size
+        fraction = intent["size"]
         if account.limits.is_on and fraction > account.limits.max_idea_risk:
             return IDEA_RISK
         if book.rules.kelly_cap and not math.isnan(account.kelly_fraction):

@@ -29,7 +29,7 @@ def _blank(intent: Any, action: int) -> None:
     intent.stop_loss = math.nan
     intent.take_profit = math.nan
     intent.size_rule = RISK
-    intent.size = 0.0
+    intent["size"] = 0.0
     intent.expiry_ns = 0
     intent.basket = 0
     intent.group = 0
@@ -81,7 +81,7 @@ def enter(
     intent.price = price
     intent.stop_loss = stop_loss
     intent.take_profit = take_profit
-    intent.size = risk
+    intent["size"] = risk
     return n + 1
 
 
@@ -91,7 +91,7 @@ def close(intents: Any, n: int, target_id: int, remaining_units: float, reason: 
     intent = intents[n]
     _blank(intent, CLOSE)
     intent.target_id = target_id
-    intent.size = remaining_units
+    intent["size"] = remaining_units
     intent.reason = reason
     return n + 1
 
