@@ -59,14 +59,26 @@ Player = Callable[[BarsBySymbol | None], Memory]
 """Return fresh memory that plays the given bars, or the run's own when None."""
 
 
+def _field_that_differs(a: Any, b: Any, path: str = "") -> str:
+    """Return the first field, nested ones with dots and indices, of two records that are not the same."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape:
+        row = next(i for i in range(len(a)) if a[i].tobytes() != b[i].tobytes())
+        return _field_that_differs(a[row], b[row], f"{path}[{row}]")
+    if a.dtype.names is None:
+        return f"{path} is {a} and {b}"
+    names = [name for name in a.dtype.names if a[name].tobytes() != b[name].tobytes()]
+    if not names:
+        return f"{path or 'padding'} differs"
+    return _field_that_differs(a[names[0]], b[names[0]], f"{path}.{names[0]}" if path else names[0])
+
+
 def first_difference(a: Records, b: Records, *, what: str) -> str | None:
     """Return where two record arrays differ first, None when they are the same to the bit."""
     for row in range(min(len(a), len(b))):
         if a[row].tobytes() == b[row].tobytes():
             continue
-        for name in a.dtype.names or ():
-            if np.asarray(a[name][row]).tobytes() != np.asarray(b[name][row]).tobytes():
-                return f"{what} {row}: {name} is {a[name][row]} and {b[name][row]}"
+        return f"{what} {row}: {_field_that_differs(a[row], b[row])}"
     if len(a) != len(b):
         return f"{len(a)} and {len(b)} {what}s"
     return None
@@ -78,8 +90,21 @@ def _play_steps(memory: Memory, n_steps: int) -> None:
         memory.play(n_steps)
 
 
-def _states(memory: Memory) -> list[bytes]:
-    return [lane.state.tobytes() for lane in memory.lanes]
+def _state_difference(a: Memory, b: Memory) -> str | None:
+    """Return where the states of the strategies differ first."""
+    for x, y in zip(a.lanes, b.lanes, strict=True):
+        if found := first_difference(x.state, y.state, what="state"):
+            return found
+    return None
+
+
+def _book_difference(a: Memory, b: Memory) -> str | None:
+    """Return where open positions, resting orders and queued entries differ first."""
+    return (
+        first_difference(a.books["seen"]["positions"], b.books["seen"]["positions"], what="positions of book")
+        or first_difference(a.books["seen"]["orders"], b.books["seen"]["orders"], what="orders of book")
+        or first_difference(a.books["queue"], b.books["queue"], what="queue of book")
+    )
 
 
 def _n_instants(bars: BarsBySymbol) -> int:
@@ -138,8 +163,8 @@ def check_look_ahead(player: Player, bars: BarsBySymbol, *, n_cuts: int = 4) -> 
             found = (
                 first_difference(whole.trade_rows, memory.trade_rows, what="trade")
                 or first_difference(whole.reject_rows, memory.reject_rows, what="refusal")
-                or first_difference(whole.books["seen"]["orders"], memory.books["seen"]["orders"], what="book")
-                or (None if _states(whole) == _states(memory) else "the strategy's state differs")
+                or _book_difference(whole, memory)
+                or _state_difference(whole, memory)
             )
             if found:
                 when = np.datetime64(until, "ns")
@@ -168,7 +193,7 @@ def check_restart(player: Player, bars: BarsBySymbol, *, n_cuts: int = 3) -> Che
         while second.play():
             pass
         found = first_difference(whole.trade_rows, second.trade_rows, what="trade") or (
-            None if _states(whole) == _states(second) else "the strategy's state differs"
+            _state_difference(whole, second)
         )
         if found:
             return CheckResult(name, False, f"Restored after instant {cut} of {n}: {found}. Some state is not saved.")
@@ -197,7 +222,7 @@ def check_parity(player: Player, bars: BarsBySymbol, *, max_instants: int = 4_00
     found = (
         first_difference(loop.trade_rows, driver.trade_rows, what="trade")
         or first_difference(loop.account, driver.account, what="account")
-        or (None if _states(loop) == _states(driver) else "the strategy's state differs")
+        or _state_difference(loop, driver)
     )
     if found:
         return CheckResult("parity", False, f"Loop and bar-by-bar driver disagree: {found}.")
