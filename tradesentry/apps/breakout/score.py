@@ -54,6 +54,18 @@ def rate_range(slot: Any) -> None:
 
 
 @kernel
+def standing(params: Any, state: Any, index: int) -> float:
+    """Return the part of a slot's score that its range alone gives, before there is a signal."""
+    slot = state.slots[index]
+    total = 0.0
+    if index == BANDS_SLOT or not (math.isnan(params.w_lo) and math.isnan(params.w_hi)):
+        total += slot.z_contraction
+    if not math.isnan(params.rvol_min):
+        total += slot.z_rvol
+    return total
+
+
+@kernel
 def score(params: Any, state: Any, index: int, side: int, cost: float) -> float:
     """Return the score of a signal; the first cost of a session is kept among earlier ones.
 
@@ -68,11 +80,7 @@ def score(params: Any, state: Any, index: int, side: int, cost: float) -> float:
     if not slot.is_costed:
         slot.is_costed = True
         slot.z_cost = rate(slot.cost, cost)
-    total = 0.0
-    if index == BANDS_SLOT or not (math.isnan(params.w_lo) and math.isnan(params.w_hi)):
-        total += slot.z_contraction
-    if not math.isnan(params.rvol_min):
-        total += slot.z_rvol
+    total = standing(params, state, index)
     if not math.isnan(params.spread_frac):
         total -= 2.0 * slot.z_cost
     return float(total + side * state.trend.trend)

@@ -29,8 +29,8 @@ from tradesentry.apps.breakout.layout import (
 )
 from tradesentry.apps.breakout.score import rate, rate_range
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.strategy.indicators import opening_range
 from tradesentry.core.strategy.indicators import events as ev
+from tradesentry.core.strategy.indicators import opening_range
 from tradesentry.core.strategy.indicators.breaks import (
     BOTH,
     BUILDING,
