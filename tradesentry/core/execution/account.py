@@ -195,6 +195,7 @@ def update_account(desk: Any, account: Any, ts_ns: int) -> None:
     limits = account.limits
     if limits.is_on and account.trading_state != HALTED:
         start = account.day_start_equity
-        floor = max(start * (1.0 - limits.daily_loss), account.peak_equity * (1.0 - limits.drawdown_reduce))
+        drawdown = min(limits.drawdown_reduce, limits.drawdown_halt)
+        floor = max(start * (1.0 - limits.daily_loss), account.peak_equity * (1.0 - drawdown))
         if account.worst_equity <= floor or lowest <= -limits.market_daily_loss * start:
             _apply_limits(desk, account, ts_ns, lowest)
