@@ -36,7 +36,7 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None, *, nam
     try:
         code = typer.main.get_command(app).main(args=line, prog_name=name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        return _say("Interrupted. Nothing half-written was left behind.", INTERRUPTED)
+        code = INTERRUPTED
     except USAGE_ERROR as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.stdout.write(f"{_message(error)}\n")
@@ -56,6 +56,9 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None, *, nam
             raise
         # The table library hides what the system said in the text of its own error.
         return _say(_system_text(OSError(int(number[1]), os.strerror(int(number[1])))), 3)
+    if code == INTERRUPTED:
+        # Typer turns Ctrl-C into this code, without a word.
+        return _say("Interrupted. Nothing half-written was left behind.", INTERRUPTED)
     return int(code or 0)
 
 
