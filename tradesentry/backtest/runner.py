@@ -121,8 +121,9 @@ def describe_costs(run: ResolvedRun) -> dict[str, Any]:
 
 
 def _provenance(series: Any) -> dict[str, Any]:
+    """Return where a series comes from; what the run says of itself wins over the file it was built from."""
     bars = series.bars
-    return {
+    return dict(series.provenance) | {
         "source": series.source,
         "symbol": series.symbol,
         "timeframe": series.timeframe,
@@ -133,7 +134,7 @@ def _provenance(series: Any) -> dict[str, Any]:
         "price_side": series.price_side,
         "is_synthetic": series.is_synthetic,
         "clock": series.provenance.get("clock", "UTC"),
-    } | {k: v for k, v in series.provenance.items() if k not in ("clock", "is_synthetic")}
+    }
 
 
 def play(

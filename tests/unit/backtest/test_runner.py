@@ -169,6 +169,17 @@ def test_a_saved_run_says_what_it_was_made_of(result, tmp_path):
         assert row["first"] < row["last"]
 
 
+def test_bars_built_from_finer_ones_are_named_by_what_was_played(tmp_path):
+    made = synthetic_bars(["EURUSD"], timeframe="M1", start="2022-01-03", end="2022-01-15")["EURUSD"]
+    Catalog(tmp_path).write(replace(made, source="venue"))
+
+    row = run_of(source="venue", catalog=tmp_path, from_=None, to=None).provenance[0]
+
+    assert (row["source"], row["symbol"], row["timeframe"]) == ("venue", "EURUSD", "M15")
+    assert row["resampled_from"] == "M1"
+    assert row["bars"] < made.bars.size
+
+
 def test_the_path_inside_bars_changes_results_and_is_named(tmp_path):
     made = synthetic_bars(["EURUSD"], timeframe="M1", start="2022-01-03", end="2022-02-05")["EURUSD"]
     Catalog(tmp_path).write(made)
