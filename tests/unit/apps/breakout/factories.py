@@ -87,7 +87,9 @@ def series_of(bars: Any, symbol: str = "EURUSD") -> BarSeries:
     return BarSeries(bars, symbol, "test", f"M{minutes}", "bid", {"clock": "UTC"}, checksum_of(bars))
 
 
-def resolve(bars: Any, *, costs: str = "free", limits: str = "off", capital: float = 100_000, **config: Any) -> ResolvedRun:
+def resolve(
+    bars: Any, *, costs: str = "free", limits: str = "off", capital: float = 100_000, **config: Any
+) -> ResolvedRun:
     """Return a run of breakout over EURUSD bars, with the filters of `BARE` unless said otherwise."""
     minutes = int(bars.close_ns[0] - bars.open_ns[0]) // MINUTE
     values = {**BARE, "modes": ["orb"], "timeframe": f"M{minutes}", "symbols": ["EURUSD"], **config}

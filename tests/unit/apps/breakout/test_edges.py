@@ -275,7 +275,8 @@ def test_no_entry_before_the_week_end_also_when_positions_are_held_over_it(weeke
 
 
 @pytest.mark.parametrize(
-    ("day", "start"), [("2024-03-07", "13:00"), ("2024-03-14", "12:00"), ("2024-04-04", "12:00"), ("2024-10-29", "12:00")]
+    ("day", "start"),
+    [("2024-03-07", "13:00"), ("2024-03-14", "12:00"), ("2024-04-04", "12:00"), ("2024-10-29", "12:00")],
 )
 def test_new_york_keeps_its_wall_clock_in_the_weeks_when_clocks_differ(day, start):
     first = str(np.datetime64(day) - np.timedelta64(3, "D"))
