@@ -4,7 +4,7 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -255,12 +255,14 @@ def test_runs_side_by_side_in_threads_give_the_same_bytes_as_alone():
     assert len({copies[0] for copies in alone}) > 1
 
 
-def test_an_account_that_was_halted_is_said():
-    result = run_of(limits="default", costs="retail", cost_scale=10.0, config={"spread_frac": None, "risk": 0.01})
+def test_an_account_that_stopped_opening_trades_says_when_and_why():
+    config = {"spread_frac": None, "risk": 0.01, "max_trades": 3}
+    result = run_of(limits="prop", costs="retail", cost_scale=10.0, config=config)
 
-    if result.status["state"] == "ACTIVE":
-        assert result.warnings == []
-    else:
-        assert any("stopped opening trades" in warning for warning in result.warnings)
-        assert result.status["reason"]
-    assert datetime.fromtimestamp(result.period[0] / 1e9, UTC).year == 2022
+    since = result.status["since"]
+    assert result.status["state"] in ("REDUCING", "HALTED")
+    assert result.status["reason"] == "drawdown"
+    assert result.period[0] < since < result.period[1]
+    assert result.trades["entry_ns"].max() <= since
+    assert result.equity["trading_state"][-1] != 0
+    assert run_of().status == {"state": "ACTIVE", "since": None, "reason": ""}
