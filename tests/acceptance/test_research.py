@@ -15,7 +15,7 @@ from tradesentry.core.strategy.strategy_registry import strategy_names
 FILES = {
     "summary.json", "trades.parquet", "equity.parquet", "rejects.parquet", "config.yaml", "data.json", "report.html",
 }  # fmt: skip
-PERIOD = ("--from", "2022-01-03", "--to", "2022-04-01")
+PERIOD = ("--from", "2022-01-03", "--to", "2022-02-20")
 
 
 def tradesentry(*line, cwd):
