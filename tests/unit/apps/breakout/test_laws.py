@@ -10,9 +10,9 @@ import pytest
 
 from tests.unit.apps.breakout.factories import HOUR, MINUTE, is_open, ns, resolve, series_of
 from tradesentry.apps.breakout.strategy import BreakoutStrategy
-from tradesentry.backtest.runner import backtest, new_arena
 from tradesentry.backtest.arena import Arena
 from tradesentry.backtest.resolve import RunSettings, resolve_run
+from tradesentry.backtest.runner import backtest, new_arena
 from tradesentry.core.domain.orders import ExitReason
 from tradesentry.core.domain.records import BAR
 from tradesentry.core.utils.kernel import load_records, save_records
@@ -64,7 +64,7 @@ def played(arena, n):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_depends_on_a_later_bar(mode):
-    """Bites: with `state.bands` updated from a peek at the next bar's close, the first image differs."""
+    """Bites: with an engine that hands `step` the bar after the closed one, the images differ."""
     bars = market()
     n = 2_000
     changed = bars.copy()
@@ -99,7 +99,7 @@ def resumed(run, old):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_restart_at_any_bar_gives_the_identical_next_bar(mode):
-    """Bites: with `first_side` left out of the state, mode stop places its orders in another order."""
+    """Bites: see the next test."""
     run = run_of(market(25), entry_mode=mode)
     arena = new_arena(run)
     arena.play(1_100)
@@ -109,6 +109,23 @@ def test_restart_at_any_bar_gives_the_identical_next_bar(mode):
         again.play(3)
 
         assert decisions(again) == decisions(arena)
+
+
+@pytest.mark.parametrize("field", ["slots", "bands", "atr", "hygiene"])
+def test_restart_notices_a_field_that_was_not_saved(field):
+    run = run_of(market(25), entry_mode="stop")
+    arena = new_arena(run)
+    arena.play(1_100)
+
+    differs = False
+    for _ in range(120):
+        again = resumed(run, arena)
+        again.lanes[0].state[field].view(np.ndarray).view(np.uint8)[:] = 0
+        arena.play(3)
+        again.play(3)
+        differs |= decisions(again) != decisions(arena)
+
+    assert differs
 
 
 def decisions(arena):
@@ -185,7 +202,7 @@ def test_positions_orders_and_entries_obey_their_limits(mode, seed):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_loss_at_the_stop_stays_within_the_budget(mode):
-    """Bites: with the stop of a short taken without its spread, a loss exceeds its budget."""
+    """Bites: with twice the risk handed to `enter`, losses exceed the budget."""
     bars = market(60)
     run = run_of(bars, entry_mode=mode, be=False, costs="standard")
     arena = new_arena(run)
@@ -234,7 +251,7 @@ def test_order_of_symbols_does_not_matter():
 
 @pytest.mark.parametrize("mode", ["stop", "close"])
 def test_driftless_walk_pays_nothing_before_costs(mode):
-    """Bites: with entries filled at the signal bar's open instead of the next one, mean R is far above zero."""
+    """Bites: with market entries filled at the better extreme of the bar, mean R is far above zero."""
     result = backtest(
         "breakout",
         config={"symbols": ["EURUSD", "GBPUSD"], "modes": ALL, "entry_mode": mode, "intrabar": "tick"},
