@@ -21,6 +21,7 @@ EPOCH_HOUR_OF_WEEK = 72  # 1970-01-01 00:00 UTC was a Thursday; weeks count from
 FAR_FUTURE_NS = 1 << 62
 HALF_NORMAL_MEAN = math.sqrt(2.0 / math.pi)
 TWO_PI = 2.0 * math.pi
+LOW_32 = 0xFFFFFFFF
 
 
 class Conversion(IntEnum):
@@ -109,17 +110,24 @@ def bar_spread(market: Any, quote: Any, bar: Any) -> float:
 
 
 @kernel
-def _uniform(seed: int, counter: int) -> float:
-    """Return a uniform draw in (0, 1) that depends on (seed, counter) only.
+def _mix(word: int) -> int:
+    """Scramble 32 bits. No product reaches 2**63: compiled, a signed overflow is undefined and lost its mask.
 
-    Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators" (the mixing step), on 63 bits.
+    Source: Wellons, "Prospecting for hash functions" (2018), the multipliers below 2**31 found since.
     """
-    mask = 0x7FFFFFFFFFFFFFFF
-    z = (seed * 1_000_003 + counter * 0x1E3779B97F4A7C15) & mask
-    z = ((z ^ (z >> 30)) * 0x3F58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 27)) * 0x14D049BB133111EB) & mask
-    z = z ^ (z >> 31)
-    return ((z >> 11) + 0.5) / 4503599627370496.0
+    word = ((word ^ (word >> 16)) * 0x21F0AAAD) & LOW_32
+    word = ((word ^ (word >> 15)) * 0x735A2D97) & LOW_32
+    return word ^ (word >> 15)
+
+
+@kernel
+def _uniform(seed: int, counter: int) -> float:
+    """Return a uniform draw in (0, 1) that depends on (seed, counter) only."""
+    first = _mix(_mix(seed & LOW_32) ^ ((seed >> 32) & LOW_32))
+    second = _mix(first ^ 0x5BD1E995)
+    high = _mix(_mix(_mix(first ^ (counter & LOW_32)) ^ ((counter >> 32) & LOW_32)) ^ second)
+    low = _mix(high ^ first)
+    return ((high << 20 | low >> 12) + 0.5) / 4503599627370496.0
 
 
 @kernel

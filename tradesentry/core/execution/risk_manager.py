@@ -196,7 +196,7 @@ def _bootstrap_mean(account: Any, n: int, draw: int) -> float:
     """Return the mean of one block-bootstrap draw of the outcomes."""
     total = 0.0
     count = 0
-    seed = draw * 2_654_435_761 + 12_345
+    seed = (draw * 2_654_435_761 + 12_345) & 0x7FFFFFFF
     while count < n:
         seed = (seed * 1_103_515_245 + 12_345) & 0x7FFFFFFF
         start = (seed >> 8) % n
