@@ -51,25 +51,28 @@ def cache_root() -> Path:
     return base / "kernels"
 
 
-IMPORT = re.compile(rb"^(?:from|import) +([A-Za-z_][\w.]*)", re.MULTILINE)
+IMPORT = re.compile(r"^from +([A-Za-z_][\w.]*) +import +(\([^)]*\)|[^\n]*)|^import +([A-Za-z_][\w.]*)", re.MULTILINE)
+NAME = re.compile(r"([A-Za-z_]\w*)(?: +as +\w+)?")
 
 
 @cache
 def _imports(path: Path) -> tuple[bytes, tuple[Path, ...]]:
-    """Return the text of a Python file and the files of its own package that it imports at its top level."""
+    """Return the text of a Python file and the files of its own package, and of ours, that it imports at top level."""
     text = path.read_bytes()
     top = path.parent
     while (top.parent / "__init__.py").is_file():
         top = top.parent
     found = []
-    for name in sorted({match.decode() for match in IMPORT.findall(text)}):
-        first, *rest = name.split(".")
+    for module, names, plain in IMPORT.findall(text.decode()):
+        first, *rest = (module or plain).split(".")
         root = top if first == top.name else PACKAGE if first == PACKAGE.name else None
         if root is None:
             continue
         place = root.joinpath(*rest)
-        found += [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
-    return text, tuple(found)
+        # `from package import name` may name a module of the package.
+        places = [place, *(place / name for name in NAME.findall(names))]
+        found += [file for at in places for file in (at.with_suffix(".py"), at / "__init__.py") if file.is_file()]
+    return text, tuple(dict.fromkeys(found))
 
 
 @cache

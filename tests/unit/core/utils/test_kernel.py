@@ -167,7 +167,18 @@ print(IS_COMPILED, type(caller).__name__, record.n_bars, function_pointer(caller
     assert run(copied_package, program, NUMBA_DISABLE_JIT="1") == ["False", "function", "20", "True"]
 
 
-def test_a_foreign_strategy_follows_its_own_package_and_ours(tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from strategies.helper import x",
+        "from strategies import helper",
+        "from strategies import something, helper as h",
+        "from strategies import (\n    something,\n    helper,\n)",
+        "import strategies.helper",
+    ],
+)
+def test_a_foreign_strategy_follows_its_own_package_and_ours(tmp_path, line):
+    """Following only `from package.module import`, as the digest once did, fails the three lines in the middle."""
     folder = tmp_path / "strategies"
     folder.mkdir()
     (folder / "__init__.py").write_text('"""Strategies of somebody else."""\n', encoding="utf-8")
