@@ -162,6 +162,15 @@ def test_both_sides_in_one_bar_is_skipped_on_request():
     assert phase(watch(bars, "2024-06-12T08:15", **STOP, ambiguous="skip")) == "DONE"
 
 
+def test_both_sides_in_one_bar_ends_the_session_with_trades_left():
+    """Bites: with the reach of the sell order not looked at, the level is traded again at 08:30."""
+    bars = put(quiet_bars(), "2024-06-12T08:00", BOTH)
+    put(bars, "2024-06-12T08:30", (1.1000, 1.1012, 1.0998, 1.1010))
+
+    assert len(play(bars, **STOP, max_trades=3).trade_rows) == 1
+    assert len(play(bars, **STOP, max_trades=3, ambiguous="skip").trade_rows) == 0
+
+
 def test_position_that_survives_an_ambiguous_bar_is_closed_at_the_next_open():
     bars = put(quiet_bars(), "2024-06-12T08:00", BOTH)
 

@@ -177,7 +177,7 @@ def test_trades_of_the_mirrored_market_are_mirrored(mode, modes):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_positions_orders_and_entries_obey_their_limits(mode, seed):
-    """Bites: with `view.n_positions > 0` removed from `open_sides`, two positions are open on one bar."""
+    """Bites: with `view.n_positions > 0` removed from `open_sides`, orders rest beside a position."""
     bars = market(60, seed)
     run = run_of(bars, entry_mode=mode, weekend="hold", max_trades=3)
     arena = new_arena(run)
