@@ -1,0 +1,367 @@
+"""What an account may not do: one case per refusal, and the states that losses lead to, with their lifting."""
+
+import numpy as np
+import pytest
+
+from tests.support.markets import (
+    flat_bars,
+    make_bars,
+    new_account,
+    new_market,
+    new_markets,
+    rules_of,
+    utc,
+)
+from tests.support.scripted import (
+    Player,
+    Scenario,
+    cancel,
+    close,
+    enter,
+    limit,
+    only_trade,
+    play,
+    rejects,
+    stop_order,
+)
+from tradesentry.core.domain.orders import ExitReason, RejectCode, TradingState
+from tradesentry.core.execution.risk_manager import kelly_cap
+
+FLAT = (1.1000,) * 4
+LOOSE = {
+    "is_on": True,
+    "max_idea_risk": 1.0,
+    "max_open_risk": 1.0,
+    "max_app_risk": 1.0,
+    "max_currency_net": 1e9,
+    "max_currency_gross": 1e9,
+    "max_currency_risk": 1e9,
+    "max_cluster_risk": 1e9,
+    "max_leverage": 1e9,
+    "max_notional": np.inf,
+    "max_positions": 99,
+    "max_per_market": 99,
+    "max_trades_per_day": 99,
+    "daily_loss": 1.0,
+    "market_daily_loss": 1.0,
+    "drawdown_reduce": 1.0,
+    "drawdown_halt": 1.0,
+    "open_risk_shrinks": False,
+    "currency_net_shrinks": False,
+}
+LONG = enter(0, 1, 1.0950)  # 10,000 at 1.1002 with its stop 52 pips away
+NEWS = (utc("2024-01-09T12:20"), utc("2024-01-09T13:20"))
+
+
+def account(capital=100_000.0, **limits):
+    """Return an account whose limits are on and far away, except those given."""
+    return new_account(capital, **LOOSE | limits)
+
+
+def run(*script, n=4, spread=0.0002, rules=None, market=None, **limits):
+    """Play a script on flat bars under limits."""
+    market = new_market() if market is None else market
+    return play(market, flat_bars(n, 1.1000, spread=spread), script, account=account(**limits), rules=rules)
+
+
+PRICES = {
+    RejectCode.NO_STOP: enter(0, 1, np.nan),
+    RejectCode.NOT_FINITE: enter(0, 1, 1.0950, units=np.nan),
+    RejectCode.STOP_SIDE: enter(0, 1, 1.1010),
+    RejectCode.STOP_TOO_NEAR: enter(0, 1, 1.0997),  # 5 pips; three spreads are 6
+    RejectCode.TARGET_SIDE: enter(0, -1, 1.1050, 1.1010),
+    RejectCode.ENTRY_SIDE: limit(0, 1, 1.1010, 1.0950),
+    RejectCode.EXPIRED: limit(0, 1, 1.0990, 1.0950, expiry_ns=utc("2024-01-09T12:15")),
+    RejectCode.SPREAD: enter(0, 1, 1.0950, max_spread=0.00019),
+    RejectCode.SIZE_BELOW_MINIMUM: enter(0, 1, 1.0950, units=999.0),
+    RejectCode.UNKNOWN_TARGET: cancel(0, target_id=55),
+}
+
+
+@pytest.mark.parametrize("code", PRICES, ids=lambda code: code.name)
+def test_intent_that_is_wrong_on_its_own_is_refused(code):
+    """Each with its code, and nothing happens."""
+    arena = run(PRICES[code])
+
+    assert rejects(arena) == [code]
+    assert len(arena.trade_rows) == 0
+
+
+def test_side_that_is_none_is_refused():
+    assert rejects(run(enter(0, 0, 1.0950))) == [RejectCode.NOT_FINITE]
+
+
+def test_stop_exactly_at_the_least_distance_is_taken():
+    """Bid 1.1000, ask 1.1002, three spreads are 6 pips: 1.0996. In floats the distance is 0.0006000000000001."""
+    assert rejects(run(enter(0, 1, 1.0996), enter(0, -1, 1.1006))) == []
+
+
+def test_rules_refuse_a_spread_too():
+    assert rejects(run(LONG, rules=rules_of(max_spread=0.0001))) == [RejectCode.SPREAD]
+
+
+def test_same_entry_twice_on_one_bar_is_a_duplicate():
+    order = limit(0, 1, 1.0950, 1.0900)
+
+    assert rejects(run(LONG, LONG)) == [RejectCode.DUPLICATE]
+    assert rejects(run(order, order))[0] == RejectCode.DUPLICATE
+
+
+LIMITED = {
+    RejectCode.IDEA_RISK: ({"max_idea_risk": 0.01}, enter(0, 1, 1.0950, risk=0.011)),
+    RejectCode.MAX_POSITIONS: ({"max_positions": 1}, LONG),
+    RejectCode.MAX_PER_MARKET: ({"max_per_market": 1}, LONG),
+    RejectCode.MAX_NOTIONAL: ({"max_notional": 10_999.0}, LONG),  # 10,000 x 1.1000
+    # 52 pips and the spread again on 10,000: 54 dollars
+    RejectCode.OPEN_RISK: ({"max_open_risk": 53.9 / 100_000}, LONG),
+    RejectCode.APP_RISK: ({"max_open_risk": 540 / 100_000, "max_app_risk": 0.0999}, LONG),
+    RejectCode.CURRENCY_NET: ({"max_currency_net": 11_001 / 100_000}, LONG),  # 10,000 x 1.1002
+    RejectCode.CURRENCY_GROSS: ({"max_currency_gross": 11_001 / 100_000}, LONG),
+    RejectCode.LEVERAGE: ({"max_leverage": 11_001 / 100_000}, LONG),
+    RejectCode.CLUSTER_RISK: ({"max_cluster_risk": 53.9 / 100_000}, LONG),
+    RejectCode.MARGIN: ({"min_free_margin": 0.9964}, LONG),  # a thirtieth of 11,002 leaves 0.99633
+}
+
+
+@pytest.mark.parametrize("code", LIMITED, ids=lambda code: code.name)
+def test_entry_beyond_a_limit_of_the_account_is_refused(code):
+    """Each limit is set just under what the entry needs; the counts allow one, and one other is resting.
+
+    Seen to fail for each with the limit's check removed.
+    """
+    limits, entry = LIMITED[code]
+    resting = [limit(0, 1, 1.0500, 1.0400, score=1.0)] if "max_p" in next(iter(limits)) else []
+
+    assert rejects(run(*resting, entry, n=2, **limits))[:1] == [code]
+    assert code not in rejects(run(entry, n=2))
+
+
+def test_trades_of_a_day_are_counted():
+    """One trade a day: the second entry of Tuesday is refused, the one after 17:00 New York is not."""
+    bars = flat_bars(14, 1.1000, minutes=60)
+    script = [LONG, close(1), enter(3, 1, 1.0950), enter(11, 1, 1.0950)]
+
+    arena = play(new_market(), bars, script, account=account(max_trades_per_day=1))
+
+    assert rejects(arena) == [RejectCode.TRADE_RATE]
+    assert len(arena.trade_rows) == 2
+
+
+def test_open_risk_shrinks_an_entry_to_the_room_there_is():
+    """54 dollars are at risk for 10,000; room for 30 is 5,555 units, 5,000 in steps; the note has both sizes."""
+    arena = run(LONG, max_open_risk=30 / 100_000, open_risk_shrinks=True)
+
+    assert rejects(arena) == [RejectCode.SHRUNK]
+    assert (arena.reject_rows[0].value, arena.reject_rows[0].limit) == (10_000.0, 5_000.0)
+    assert only_trade(arena).units == 5_000.0
+
+
+def test_entry_of_a_basket_is_refused_rather_than_shrunk():
+    arena = run(enter(0, 1, 1.0950, basket=1), max_open_risk=30 / 100_000, open_risk_shrinks=True)
+
+    assert rejects(arena) == [RejectCode.OPEN_RISK]
+
+
+def test_currency_net_counts_both_pairs_that_are_short_of_the_dollar_in_one_currency():
+    """Long 10,000 EURUSD and short 10,000 EURUSD do not add up: the net is zero; two longs do."""
+    room = {"max_currency_net": 15_000 / 100_000}
+
+    assert rejects(run(LONG, enter(1, 1, 1.0950), **room)) == [RejectCode.CURRENCY_NET]
+    assert rejects(run(LONG, enter(1, -1, 1.1050), **room)) == []
+
+
+def test_entries_of_one_instant_compete_by_score_then_market():
+    """Room for one: the higher score wins although it is asked last; with equal scores the first market."""
+    markets = new_markets(["EURUSD", "GBPUSD"])
+    bars = [flat_bars(3, 1.1000), flat_bars(3, 1.2500)]
+
+    for scores, winner in (((0.0, 1.0), 1), ((1.0, 1.0), 0), ((1.0, 0.0), 0)):
+        players = [
+            Player([enter(0, 1, level - 0.0050, score=score)], market=m)
+            for m, (level, score) in enumerate(zip((1.1000, 1.2500), scores, strict=True))
+        ]
+        arena = Scenario(markets, bars, players, account(max_positions=1)).arena()
+        arena.run()
+
+        assert only_trade(arena).market == winner
+
+
+def test_cluster_adds_markets_that_share_a_currency_until_their_correlation_is_known():
+    """Risks of 50 on EURUSD and 50 on GBPUSD, correlation taken as 1: sqrt(r'Cr) is 100; against each other it is 0."""
+    markets = new_markets(["EURUSD", "GBPUSD"])
+    bars = [flat_bars(3, 1.1000), flat_bars(3, 1.2500)]
+
+    for side, expected in ((1, [RejectCode.CLUSTER_RISK]), (-1, [])):
+        players = [Player([enter(0, 1, 1.0950)]), Player([enter(0, side, 1.2500 - side * 0.0050)], market=1)]
+        arena = Scenario(markets, bars, players, account(max_cluster_risk=90 / 100_000)).arena()
+        arena.run()
+
+        assert rejects(arena) == expected
+
+
+def test_blackout_refuses_entries_and_cancels_orders():
+    """From 12:20: the bar of 12:15 to 12:30 would meet it, so nothing rests from 12:15 on."""
+    market = new_market(blackouts=[NEWS])
+
+    arena = run(limit(0, 1, 1.0950, 1.0900), LONG, market=market, rules=rules_of(uses_news=True))
+
+    assert rejects(arena) == [RejectCode.NEWS] * 2
+
+
+def test_entry_outside_the_calendar_of_news_is_refused_where_it_is_required():
+    market = new_market()
+    market.view(np.ndarray)["calendar"]["news_to_ns"] = utc("2024-01-09T12:15")
+
+    assert rejects(run(LONG, market=market, rules=rules_of(uses_news=True, requires_calendar=True))) == [
+        RejectCode.NEWS
+    ]
+    assert rejects(run(LONG, market=market, rules=rules_of(uses_news=True))) == []
+
+
+def test_order_that_is_left_at_the_end_of_the_data_is_noted():
+    assert rejects(run(limit(0, 1, 1.0950, 1.0900))) == [RejectCode.END_OF_DATA]
+
+
+def test_closing_a_position_that_is_not_there_is_a_refusal():
+    """Seen to fail: it was queued and forgotten without a word."""
+    assert rejects(run(close(0, target_id=9))) == [RejectCode.UNKNOWN_TARGET]
+
+
+def test_nothing_is_asked_before_the_warm_up():
+    arena = run(LONG, enter(2, 1, 1.0950), n=5, rules=rules_of(warmup_bars=2))
+
+    assert only_trade(arena).entry_ns == arena.bars[0]["open_ns"][3]
+
+
+def losing_day(bars_after, *, script=(), market=None, **limits):
+    """100,000 long from 1.1000; bar 2 falls to 1.0890 (-1,100) and closes at 1.0950; then the given bars, hourly."""
+    rows = [FLAT, FLAT, (1.1000, 1.1000, 1.0890, 1.0950), *bars_after]
+    big = enter(0, 1, 1.0000, units=100_000.0)
+    return play(
+        market if market is not None else new_market(),
+        make_bars(rows, minutes=60),
+        [big, *script],
+        account=account(**limits),
+    )
+
+
+def test_daily_loss_counts_the_worst_price_flattens_at_the_next_open_and_is_lifted_at_17_new_york():
+    """Limit 1 % of 100,000; -1,100 inside bar 2. Out at bar 3's open 1.0960: -400. The order is canceled, the entry of
+    15:00 refused; that of 23:00 is taken, after 22:00 UTC.
+
+    Seen to fail with the close instead of the worst price, and with a lock that stays.
+    """
+    rows = [(1.0960,) * 4] * 12
+    script = [stop_order(1, 1, 1.1500, 1.1000), enter(3, 1, 1.0900), enter(10, 1, 1.0900)]
+
+    arena = losing_day(rows, script=script, daily_loss=0.01)
+
+    lost, later = arena.trade_rows
+    assert lost.exit_reason == ExitReason.DAILY_LOSS
+    assert lost.exit_ns == utc("2024-01-09T15:00")
+    assert round(float(lost.net), 2) == -400.00
+    assert rejects(arena) == [RejectCode.TRADING_STATE] * 2
+    assert later.entry_ns == utc("2024-01-09T23:00")
+    assert arena.account.trading_state[0] == TradingState.ACTIVE
+
+
+def test_daily_loss_of_one_market_locks_that_market_alone():
+    """EURUSD loses 1,100 of 100,000, GBPUSD goes on; the limit is 1 % per market."""
+    markets = new_markets(["EURUSD", "GBPUSD"])
+    rows = [FLAT, FLAT, (1.1000, 1.1000, 1.0890, 1.0950), *[(1.0960,) * 4] * 3]
+    bars = [make_bars(rows, minutes=60), flat_bars(6, 1.2500, minutes=60)]
+    script = [enter(0, 1, 1.0000, units=100_000.0), enter(3, 1, 1.0900)]
+    players = [Player(script), Player([enter(3, 1, 1.2450)], market=1)]
+
+    arena = Scenario(markets, bars, players, account(market_daily_loss=0.01)).arena()
+    arena.run()
+
+    assert rejects(arena) == [RejectCode.MARKET_LOCKED]
+    assert arena.trade_rows.exit_reason.tolist() == [ExitReason.DAILY_LOSS, ExitReason.END_OF_DATA]
+
+
+def test_drawdown_reduces_first_and_lets_positions_run():
+    """1 % of drawdown: no entries, also not the next day; the position stays."""
+    arena = losing_day([(1.0960,) * 4] * 12, script=[enter(11, 1, 1.0900)], drawdown_reduce=0.01)
+
+    assert rejects(arena) == [RejectCode.TRADING_STATE]
+    assert only_trade(arena).exit_reason == ExitReason.END_OF_DATA
+    assert arena.account.trading_state[0] == TradingState.REDUCING
+
+
+def test_drawdown_halts_and_flattens_for_good():
+    """1 %: out at the next open, and nothing ever after, whatever the day."""
+    arena = losing_day([(1.0960,) * 4] * 12, script=[enter(11, 1, 1.0900)], drawdown_halt=0.01)
+
+    assert rejects(arena) == [RejectCode.TRADING_STATE]
+    assert only_trade(arena).exit_reason == ExitReason.DRAWDOWN
+    assert round(float(only_trade(arena).net), 2) == -400.00
+    assert arena.account.trading_state[0] == TradingState.HALTED
+
+
+def test_drawdown_from_a_peak_of_the_same_day_counts():
+    """100,000 at 1.1000 -> 1.1400 is +4,000; back to 1.1150 is -2,500 from 104,000, 2.4 %, with a gain on the day.
+
+    Seen to fail with a short cut that looked at losses since the start of the day only.
+    """
+    rows = [FLAT, FLAT, (1.1400,) * 4, (1.1150,) * 4, (1.1150,) * 4]
+    big = enter(0, 1, 1.0000, units=100_000.0)
+
+    arena = play(new_market(), make_bars(rows), [big], account=account(drawdown_halt=0.02, drawdown_reduce=0.015))
+
+    assert only_trade(arena).exit_reason == ExitReason.DRAWDOWN
+    assert arena.account.max_drawdown[0] == pytest.approx(2_500 / 104_000)
+
+
+def with_outcomes(results):
+    """Return an account that has closed trades with these R-multiples."""
+    records = account()
+    records.view(np.ndarray)["outcomes"][0, : len(results)] = results
+    records["n_outcomes"] = len(results)
+    return records
+
+
+def test_kelly_cap_is_unknown_under_a_hundred_trades():
+    assert np.isnan(kelly_cap(with_outcomes([1.0] * 99)[0]))
+
+
+def test_kelly_cap_is_a_quarter_of_a_cautious_kelly():
+    """60 % wins of 1 R: f* = mean / variance = 0.2 / 0.96; the 5th percentile of the mean is lower, and stays above 0."""
+    results = np.resize([1, 1, -1, 1, -1], 250).astype(float)
+
+    cap = kelly_cap(with_outcomes(results)[0])
+
+    assert 0.0 < cap < 0.25 * results.mean() / results.var(ddof=1) + 1e-12
+
+
+def test_without_an_edge_nothing_is_entered_under_the_kelly_cap():
+    """Losing outcomes: the cap is 0. It is recomputed when a trade closes, so the second entry is refused."""
+    records = with_outcomes(np.resize([1.0, -1.0, -1.0], 150))
+    script = [enter(0, 1, 1.0950, risk=0.01), close(1), enter(3, 1, 1.0950, risk=0.01)]
+    markets = new_markets(["EURUSD", "GBPUSD"])
+    players = [Player([], market=1), Player(script, rules=rules_of(kelly_cap=True))]
+
+    arena = Scenario(markets, [flat_bars(6, 1.1000), flat_bars(6, 1.2500)], players, records).arena()
+    arena.run()
+
+    assert rejects(arena) == [RejectCode.NO_EDGE]
+
+
+def test_every_refusal_that_exists_has_a_case_here():
+    """SIBLING_FILLED alone is never written: the cancel of the other half of a bracket is what was asked for."""
+    elsewhere = {
+        RejectCode.TRADING_STATE,
+        RejectCode.MARKET_LOCKED,
+        RejectCode.SESSION,  # test_exits
+        RejectCode.NEWS,
+        RejectCode.DUPLICATE,
+        RejectCode.NO_EDGE,
+        RejectCode.TRADE_RATE,
+        RejectCode.SHRUNK,
+        RejectCode.END_OF_DATA,
+        RejectCode.LOOSENS_STOP,  # test_exits
+        *(RejectCode.OPEN_TOO_FAR, RejectCode.DATA_GAP, RejectCode.GAP_BEYOND_STOP),  # test_fills
+        *(RejectCode.AMBIGUOUS_BAR, RejectCode.ORDER_EXPIRED),
+    }
+
+    assert set(RejectCode) - set(PRICES) - set(LIMITED) - elsewhere == {RejectCode.NONE, RejectCode.SIBLING_FILLED}
