@@ -19,7 +19,7 @@ from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, progress_bar, say
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, checked_settings, resolve_run
 from tradesentry.backtest.result import BacktestResult
-from tradesentry.backtest.runner import play
+from tradesentry.backtest.runner import play, with_events
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import utc_text
 from tradesentry.core.strategy.base_strategy import BaseStrategy
@@ -250,6 +250,8 @@ def backtest_app(
     run = resolve_run(name, path=config, overrides=overrides, settings=settings)
     announce(run, levels)
     result = play_levels(run, levels, quiet=as_json)
+    if report:
+        result = with_events(run, result)
     folder = free_folder(runs_folder(out), new_run_id(name, datetime.now(UTC)))
     result.save(folder, with_report=report)
     show_result(result, folder, as_json=as_json)

@@ -6,6 +6,7 @@ Python, shell and API.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,20 @@ def _provenance(series: Any) -> dict[str, Any]:
         "is_synthetic": series.is_synthetic,
         "clock": series.provenance.get("clock", "UTC"),
     }
+
+
+def with_events(run: ResolvedRun, result: BacktestResult) -> BacktestResult:
+    """Return the result with what the strategy saw on the price, for the charts of the report."""
+    import polars as pl
+
+    found = []
+    for i, series in enumerate(run.data.series[: run.data.n_traded]):
+        events = run.strategy.chart_events(
+            run.config, series.bars, calendar=run.markets["calendar"][i], tick=float(run.markets["tick"][i])
+        )
+        if events is not None:
+            found.append(events.with_columns(symbol=pl.lit(series.symbol)))
+    return replace(result, events=pl.concat(found)) if found else result
 
 
 def play(

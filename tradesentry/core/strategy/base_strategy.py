@@ -103,6 +103,18 @@ class BaseStrategy:
         return 0
 
     @classmethod
+    def chart_events(cls, config: Any, bars: Any, *, calendar: Any, tick: float) -> Any:  # noqa: ARG003
+        """Return what the strategy saw on `bars` as a table of events for the price chart, None without one.
+
+        Args:
+            config: The configuration.
+            bars: BAR array of one market.
+            calendar: CALENDAR record of the market.
+            tick: Price step.
+        """
+        return None
+
+    @classmethod
     def pointer(cls) -> Any:
         """Return `step` as a first-class function for the engine loops; compiled at the first call."""
         return _pointer(cls.step, cls.params_dtype(), cls.STATE)
