@@ -8,7 +8,9 @@ from tradesentry.core.strategy.indicators import run
 if TYPE_CHECKING:
     import polars as pl
 
-SHOWN = ("OR_SET", "OR_REJECT", "BREAKOUT", "ENTRY", "OR_AMBIGUOUS")
+SHOWN = ("OR_SET", "OR_REJECT", "OR_EXPIRED", "OR_AMBIGUOUS", "BREAKOUT", "ENTRY")
+IDS_PER_SLOT = 1_000_000
+"""Ids count from 1 in every slot; on the chart they are told apart."""
 
 
 def chart_events(config: Any, bars: Any, *, calendar: Any, tick: float) -> "pl.DataFrame | None":
@@ -23,7 +25,12 @@ def chart_events(config: Any, bars: Any, *, calendar: Any, tick: float) -> "pl.D
     import polars as pl
 
     slots = [slot for slot in active_slots(config) if slot != BANDS_SLOT]
-    found = [run("opening_range", range_params(config, slot), bars, calendar=calendar, tick=tick) for slot in slots]
+    found = [
+        run("opening_range", range_params(config, slot), bars, calendar=calendar, tick=tick).with_columns(
+            pl.col("id") + slot * IDS_PER_SLOT
+        )
+        for slot in slots
+    ]
     if not found:
         return None
     events = pl.concat(found).filter(pl.col("event").cast(pl.String).is_in(SHOWN))

@@ -31,6 +31,9 @@ CLOSEUPS_PER_KIND = 3
 ENDS = ("BREAK", "DEAD", "EXPIRED", "DROPPED", "FILL", "INVERT", "MERGED")
 """Last words of the events that end a zone."""
 ZONE_STARTS = ("OB_NEW", "FVG_NEW", "SD_NEW", "OR_SET", "SESSION_SET")
+OF_A_DAY = ("OR_SET", "SESSION_SET")
+"""Zones that nothing ends but the day."""
+DAY_NS = 86_400_000_000_000
 MARKS = ("BOS", "CHOCH", "SWEEP", "BREAKOUT", "RESET", "BASKET_STOP", "BASKET_TARGET")
 ZONE_NAMES = {
     "OB_NEW": "order block",
@@ -100,7 +103,8 @@ def _events(result: "BacktestResult") -> dict[str, Columns]:
             ended.setdefault((row["symbol"], row["component"], row["id"]), int(row["known_at_ns"]))
     starts = [row for row in rows if row["event"] in ZONE_STARTS and np.isfinite(row["price_low"])]
     for row in starts[-MAX_ZONES:]:
-        until = ended.get((row["symbol"], row["component"], row["id"]), result.period[1])
+        last = int(row["origin_ns"]) + DAY_NS if row["event"] in OF_A_DAY else result.period[1]
+        until = min(last, ended.get((row["symbol"], row["component"], row["id"]), result.period[1]))
         values = (row["symbol"], ZONE_NAMES[row["event"]], int(row["direction"]), int(row["origin_ns"]) // 1_000_000)
         bounds = (until // 1_000_000, round(float(row["price_low"]), 6), round(float(row["price_high"]), 6))
         for name, value in zip(zones, (*values, *bounds), strict=True):
