@@ -251,7 +251,7 @@ def test_order_of_symbols_does_not_matter():
 
 @pytest.mark.parametrize("mode", ["stop", "close"])
 def test_driftless_walk_pays_nothing_before_costs(mode):
-    """Bites: with market entries filled at the better extreme of the bar, mean R is far above zero."""
+    """Bites: with market entries filled nearer to the range that they broke, mean R is far above zero."""
     result = backtest(
         "breakout",
         config={"symbols": ["EURUSD", "GBPUSD"], "modes": ALL, "entry_mode": mode, "intrabar": "tick"},
