@@ -1,6 +1,7 @@
 """Compare what two engines did with one scenario: trades, refusals, equity and what the strategies saw, row by row."""
 
 import dataclasses
+import math
 
 from tests.support.slow_book import Trade
 from tests.support.slow_engine import Points, Reject, Seen, SlowEngine
@@ -20,7 +21,7 @@ def difference(slow, fast, names):
         for name in names:
             x, y = getattr(a, name), getattr(b, name)
             limit = TOLERANCE.get(name, 1e-6) if isinstance(x, float) else 0
-            if not (x == y or abs(float(x) - float(y)) <= limit or (x != x and y != y)):
+            if not (x == y or abs(float(x) - float(y)) <= limit or (math.isnan(x) and math.isnan(y))):
                 return f"row {i}, {name}: slow {x!r}, compiled {y!r}; slow row {a}"
     if len(slow) != len(fast):
         return f"{len(slow)} rows in the slow engine, {len(fast)} in the compiled one"

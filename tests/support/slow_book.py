@@ -205,7 +205,8 @@ class SlowBook:
             self.market.index, self.variant, p.id, p.side, p.initial_units, p.entry_ns, ts_ns, p.entry_price,
             p.exit_value / p.initial_units, p.initial_stop, p.realized, p.commission, p.swap, p.slippage, p.spread_cost,
             net, net / p.risk_money if p.risk_money > 0 else math.nan, p.mae / p.distance if p.distance else math.nan,
-            p.mfe / p.distance if p.distance else math.nan, self.bar_index - p.entry_bar, ExitReason(reason), p.basket, p.tag,
+            p.mfe / p.distance if p.distance else math.nan, self.bar_index - p.entry_bar, ExitReason(reason),
+            p.basket, p.tag,
         )  # fmt: skip
 
     def cancel_entries(self, now, code):

@@ -6,6 +6,7 @@ things: trades, refusals, account states. This module holds the timeline, the ac
 `slow_market` the present of a market and its costs, `slow_book` the fills, `slow_vetting` sizes and limits.
 """
 
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -296,21 +297,21 @@ def modify(book, intent):
     code = RejectCode.UNKNOWN_TARGET
     for position in [p for p in book.positions if names(intent, p)]:
         code = 0
-        if stop == stop and stop != position.stop_loss:
+        if not math.isnan(stop) and stop != position.stop_loss:
             if (stop - position.stop_loss) * position.side <= 0:
                 return RejectCode.LOOSENS_STOP
             position.stop_loss = stop
-        if target == target:
+        if not math.isnan(target):
             position.take_profit = target
     for order in [o for o in book.orders if names(intent, o)]:
         code = 0
-        if stop == stop:
+        if not math.isnan(stop):
             if (stop - order.stop_loss) * order.side < -1e-9 * tick:
                 return RejectCode.LOOSENS_STOP
             if (order.price - stop) * order.side <= 0:
                 return RejectCode.STOP_SIDE
             order.stop_loss = stop
-        if target == target:
+        if not math.isnan(target):
             if (target - order.price) * order.side <= 0:
                 return RejectCode.TARGET_SIDE
             order.take_profit = target

@@ -1,5 +1,7 @@
-"""The present of a market and what trading it costs, in plain Python: the slow engine's side of `costs` and `quotes`."""
+"""The present of a market and what trading it costs, in plain Python: the slow engine's side of `costs` and
+`quotes`."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -141,7 +143,7 @@ class SlowMarket:
     def daily_returns(self):
         """Log returns of the FX days that have ended, oldest first, the last 64."""
         closes = self.day_closes
-        return [math.log(b / a) for a, b in zip(closes, closes[1:], strict=False)][-64:]
+        return [math.log(b / a) for a, b in itertools.pairwise(closes)][-64:]
 
     def extreme(self, side, n):
         """Best exit price of the last `n` bars: the highest bid for a long, the lowest ask for a short."""

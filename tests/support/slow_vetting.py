@@ -12,7 +12,7 @@ NEAR = 1e-3
 
 def round_to(value, step):
     """The nearest multiple of `step`; NaN stays NaN."""
-    return value if value != value else math.floor(value / step + 0.5) * step
+    return value if math.isnan(value) else math.floor(value / step + 0.5) * step
 
 
 def floor_to(value, step):

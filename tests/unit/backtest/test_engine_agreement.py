@@ -28,7 +28,8 @@ def outcome(seed):
 def test_compiled_engine_agrees_with_the_slow_one(seed):
     """Times and sides exactly, prices to 1e-9, money to 1e-6, of every trade, refusal, equity point and view.
 
-    Seen to fail: with `bar.high >= stop` for a short's stop (no spread), with limits filled at a touch, with the swap of
+    Seen to fail: with `bar.high >= stop` for a short's stop (no spread), with limits filled at a touch, with the swap
+    of
     the new day's weekday, with the stop-out of the first instead of the largest loser, with a daily lock that is not
     lifted, with the fast path of quiet bars taken over bars that have finer ones.
     """

@@ -181,7 +181,8 @@ def test_mirrored_entry_has_the_same_size_by_risk(stop_pips):
 @few
 @given(seed=SEEDS, order=st.permutations([0, 1, 2]))
 def test_order_of_symbols_does_not_matter(seed, order):
-    """Markets in any order in memory give the same trades: all quotes of an instant are there before anything is settled.
+    """Markets in any order in memory give the same trades: all quotes of an instant are there before anything is
+    settled.
 
     Seen to fail with a conversion at the quote of one bar ago where the converting market comes later.
     """

@@ -24,8 +24,8 @@ def money(trade):
 
 
 def test_partial_targets_take_their_share_of_the_first_size():
-    """5,000 at 1.1050: 25.00. A quarter is 2,500, in steps of 1,000 it is 2,000, at 1.1100: 20.00. The other 3,000 at the
-    target 1.1150: 45.00.
+    """5,000 at 1.1050: 25.00. A quarter is 2,500, in steps of 1,000 it is 2,000, at 1.1100: 20.00. The other 3,000 at
+    the target 1.1150: 45.00.
 
     Seen to fail with shares of what is left.
     """
@@ -147,8 +147,8 @@ def test_trailing_by_atr_hangs_from_the_close_at_the_exit_side(side):
 
 @pytest.mark.parametrize(("side", "stop"), [(1, 1.1000), (-1, 1.1002)])
 def test_chandelier_hangs_from_the_best_exit_price_since_the_entry(side, stop):
-    """The last bar turns back by 5 pips; the highest bid since the entry is 1.1020, the lowest ask 1.0980 + 0.0002; ATR is
-    10 pips (the turning bar has 10 too): two of them away.
+    """The last bar turns back by 5 pips; the highest bid since the entry is 1.1020, the lowest ask 1.0980 + 0.0002; ATR
+    is 10 pips (the turning bar has 10 too): two of them away.
 
     Seen to fail for shorts: from the lowest bid, a spread too tight.
     """
@@ -265,8 +265,8 @@ def test_closing_keeps_the_reason_that_the_strategy_gives():
 
 
 def test_excursions_are_measured_from_the_entry_to_the_exit_side():
-    """Low 1.0980 is 0.4 R against, high 1.1020 0.4 R for; with finer bars an entry at 12:30 does not see what the bar did
-    before.
+    """Low 1.0980 is 0.4 R against, high 1.1020 0.4 R for; with finer bars an entry at 12:30 does not see what the bar
+    did before.
     """
     trade = only_trade(run([(1.1000, 1.1020, 1.0980, 1.1000)], enter(0, 1, 1.0950)))
 

@@ -295,7 +295,8 @@ def test_basket_gets_no_target_on_a_bar_that_fills_one_of_its_entries():
 
 
 def test_two_baskets_that_fill_on_one_bar_are_both_without_target_on_it():
-    """A buy basket and a sell basket hold one position each; bar 3 fills the next level of both and crosses all targets.
+    """A buy basket and a sell basket hold one position each; bar 3 fills the next level of both and crosses all
+    targets.
 
     Seen to fail: only the basket that filled last was remembered.
     """

@@ -326,7 +326,8 @@ def test_kelly_cap_is_unknown_under_a_hundred_trades():
 
 
 def test_kelly_cap_is_a_quarter_of_a_cautious_kelly():
-    """60 % wins of 1 R: f* = mean / variance = 0.2 / 0.96; the 5th percentile of the mean is lower, and stays above 0."""
+    """60 % wins of 1 R: f* = mean / variance = 0.2 / 0.96; the 5th percentile of the mean is lower, and stays above
+    0."""
     results = np.resize([1, 1, -1, 1, -1], 250).astype(float)
 
     cap = kelly_cap(with_outcomes(results)[0])
