@@ -119,17 +119,17 @@ def test_stop_entry_that_the_open_passed_fills_at_the_open_which_is_worse():
     assert trade.entry_price == pytest.approx(1.1032, abs=1e-12)
 
 
-@pytest.mark.parametrize(("high", "is_stopped"), [(1.10279, False), (1.1028, True)])
+@pytest.mark.parametrize(("high", "is_stopped"), [(1.10379, False), (1.1038, True)])
 def test_stop_of_a_short_is_touched_by_the_ask(high, is_stopped):
-    """Short at 1.1000, stop 1.1030: a bid of 1.1028 is an ask of 1.1030; loss 30.00.
+    """Short at 1.1000, stop 1.1040: a bid of 1.1038 is an ask of 1.1040; loss 40.00.
 
-    Seen to fail with `bar.high >= stop`, and with a plain comparison: 1.1028 + 0.0002 is 1.1029999999999998.
+    Seen to fail with `bar.high >= stop`, and with a plain comparison: 1.1038 + 0.0002 is 1.1039999999999999.
     """
-    arena = run([FLAT, (1.1000, high, 1.1000, 1.1000), FLAT], enter(0, -1, 1.1030))
+    arena = run([FLAT, (1.1000, high, 1.1000, 1.1000), FLAT], enter(0, -1, 1.1040))
 
     assert bool(only_trade(arena).exit_reason == ExitReason.STOP_LOSS) is is_stopped
     if is_stopped:
-        assert money(only_trade(arena)) == -30.00
+        assert money(only_trade(arena)) == -40.00
 
 
 @pytest.mark.parametrize(("low", "is_reached"), [(1.09681, False), (1.0968, True)])
