@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Compiling a kernel inside the first example would look like a slow example.
-settings.register_profile("tradesentry", deadline=None)
+# Compiling a kernel inside the first example would look like a slow example; the same examples on every run, so that a
+# change is judged by what it changed.
+settings.register_profile("tradesentry", deadline=None, derandomize=True)
 settings.load_profile("tradesentry")
 
 ROOT = Path(__file__).resolve().parents[1]

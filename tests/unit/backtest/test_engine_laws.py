@@ -34,6 +34,14 @@ def in_units(script):
     ]
 
 
+def by_place(script):
+    """Return a script without ids written down beforehand.
+
+    Ids count over the account, so such an id means another position when other markets trade before this one.
+    """
+    return [line for line in script if line[1]["target_id"][0] <= 0]
+
+
 def simple(seed, *, spread_ticks=2, **numbers):
     """Return a scenario on EURUSD with a binary tick, so that sums of prices are exact, sized in units."""
     rng = np.random.default_rng(seed)
@@ -191,9 +199,7 @@ def test_order_of_symbols_does_not_matter(seed, order):
     bars, scripts = {}, {}
     for symbol, level in zip(symbols, (1.10, 0.88, 1.25), strict=True):
         bars[symbol] = random_fine(rng, level, 1e-4, n=160, step_minutes=15, start_ns=START_NS)
-        script = in_units(random_script(rng, bars[symbol], 1e-4, 15 * MINUTE_NS))
-        # Ids count over the account, so an id written down beforehand means another position in another order.
-        scripts[symbol] = [line for line in script if line[1]["target_id"][0] <= 0]
+        scripts[symbol] = by_place(in_units(random_script(rng, bars[symbol], 1e-4, 15 * MINUTE_NS)))
 
     def trades(names):
         players = [Player(scripts[name], market=m) for m, name in enumerate(names)]
@@ -213,11 +219,12 @@ def test_unrelated_markets_give_the_sum_of_their_own_runs(seed):
     markets[0] = one.markets[0]
     numbers = {"tick": BINARY_TICK, "pip": BINARY_TICK, "unit_step": 1.0, "unit_min": 1.0}
     markets[1] = new_market("GBPUSD", index=1, **numbers)[0]
-    players = [one.players[0], Player(two.players[0].script, market=1)]
+    mine_alone = Player(by_place(one.players[0].script))
+    players = [mine_alone, Player(by_place(two.players[0].script), market=1)]
     big = new_account(1e9)
 
     both = played(Scenario(markets, [one.bars[0], two.bars[0]], players, big))
-    alone = played(Scenario(one.markets, one.bars, one.players, big))
+    alone = played(Scenario(one.markets, one.bars, [mine_alone], big))
 
     mine = both.trade_rows[both.trade_rows.market == 0]
     assert mine.net.tobytes() == alone.trade_rows.net.tobytes()
