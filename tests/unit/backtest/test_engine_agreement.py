@@ -9,7 +9,7 @@ from tests.support.agreement import disagreements
 from tests.support.random_runs import random_scenario
 from tradesentry.core.domain.orders import ExitReason, RejectCode
 
-SEEDS = range(48)
+SEEDS = range(40)
 RARE = {
     RejectCode.NONE,
     RejectCode.NO_STOP,  # scripts always have a stop; tests of their own prove these

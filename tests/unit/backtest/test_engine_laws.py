@@ -18,7 +18,7 @@ SEEDS = st.integers(1_000, 1_000_000)
 BINARY_TICK = 2.0**-13
 START_NS = 1_704_888_000_000_000_000
 MEMORY = ("account", "books", "quotes", "series", "trades", "equity", "rejects")
-few = settings(max_examples=25)
+few = settings(max_examples=12)
 
 
 def played(scenario):
