@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 
-HEAVY = ("polars", "pyarrow", "pandas", "plotly", "rich", "scipy", "torch", "optuna", "sqlalchemy")
+# Not SciPy: Numba imports it by itself where it is installed.
+HEAVY = ("polars", "pyarrow", "pandas", "plotly", "rich", "torch", "optuna", "sqlalchemy")
 
 
 def heavy_modules_after(*lines):

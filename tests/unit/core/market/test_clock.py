@@ -149,14 +149,21 @@ def test_news_are_known_while_the_close_lies_in_the_news_calendar():
 
 
 def test_every_change_of_the_clock_is_counted():
+    """A copy is refreshed when the count moves. The count may move without a change, where a bar only reaches an edge.
+
+    Seen to fail when `_move` does not count.
+    """
     calendar = calendar_of(days=[(0, 24), (24, 48)], sessions=[[(3, 4)]], blackouts=[(10, 11)], news=(20, 30))
     cursor, clock = fresh()
-    previous, n_moves = None, 0
+    previous, n_moves, n_still = None, 0, 0
 
     for hour in range(40):
         advance(calendar, cursor, clock, hour * HOUR_NS, (hour + 1) * HOUR_NS)
-        assert (shown(clock) == previous) == (clock.n_moves == n_moves)
+        assert shown(clock) == previous or clock.n_moves > n_moves
+        n_still += clock.n_moves == n_moves
         previous, n_moves = shown(clock), int(clock.n_moves)
+
+    assert n_still > 20
 
 
 @kernel
