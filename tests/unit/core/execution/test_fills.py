@@ -69,6 +69,21 @@ def test_finer_bars_decide_which_of_stop_and_target_came_first():
     assert money(trade) == 48.00
 
 
+def test_wider_spread_of_a_finer_bar_stops_a_short():
+    """Short at 1.1000, stop 1.1030. Bar 2 has high 1.1020 and 2 pips of spread: ask 1.1022. Its finer bar has 15 pips:
+    ask 1.1035, so out at 1.1030.
+
+    Seen to fail: bar 2 alone looked as if nothing could happen on it, and its finer bars were not played.
+    """
+    quiet = (1.1000, 1.1020, 1.0990, 1.1000)
+    fine = make_bars([quiet], start="2024-01-09T12:30", minutes=15, spread=0.0015)
+
+    trade = only_trade(run([FLAT, quiet, FLAT], enter(0, -1, 1.1030), fine=fine))
+
+    assert trade.exit_reason == ExitReason.STOP_LOSS
+    assert money(trade) == -30.00
+
+
 def test_target_that_the_open_passed_fills_at_the_open():
     """Target 1.1050, open 1.1062: (1.1062 - 1.1002) x 10,000 = 60.00, better than asked."""
     trade = only_trade(run([FLAT, (1.1062, 1.1070, 1.1055, 1.1060)], enter(0, 1, 1.0950, 1.1050)))
