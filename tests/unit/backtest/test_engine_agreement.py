@@ -28,10 +28,8 @@ def outcome(seed):
 def test_compiled_engine_agrees_with_the_slow_one(seed):
     """Times and sides exactly, prices to 1e-9, money to 1e-6, of every trade, refusal, equity point and view.
 
-    Seen to fail: with `bar.high >= stop` for a short's stop (no spread), with limits filled at a touch, with the swap
-    of
-    the new day's weekday, with the stop-out of the first instead of the largest loser, with a daily lock that is not
-    lifted, with the fast path of quiet bars taken over bars that have finer ones.
+    Seen to fail with `bar.high >= stop` for a short's stop (no spread), with limits filled at a touch, with the swap of
+    the new day's weekday, with a stop-out of the first instead of the largest loser, and with a daily lock that stays.
     """
     found, _ = outcome(seed)
 
