@@ -9,9 +9,10 @@ on with the same call.
 
 from typing import Any
 
+from tradesentry.backtest.coasting import FAR_FUTURE, coast, is_alone
 from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
 from tradesentry.core.domain.records import N_INTENTS, N_ORDERS, N_POSITIONS
-from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account
+from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account, write_equity_point
 from tradesentry.core.execution.book import cancel_all, reduce_position
 from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
@@ -29,7 +30,6 @@ GROW_REJECTS = int(Status.GROW_REJECTS)
 STRATEGY_FAILED = int(Status.STRATEGY)
 END_OF_DATA = int(ExitReason.END_OF_DATA)
 DATA_ENDED = int(RejectCode.END_OF_DATA)
-FAR_FUTURE = 1 << 62
 ROOM_PER_LANE = N_POSITIONS + N_ORDERS + 2 * N_INTENTS
 """Trades or rejects that one instant can cause on one book."""
 
@@ -103,6 +103,14 @@ def _settle_books(desk: Any, account: Any, now: int) -> int:
 
 
 @inline_kernel
+def _sign(intents: Any, start: int, stop: int, lane: int) -> None:
+    """Write into intents `start` to `stop` whose they are."""
+    for i in range(start, stop):
+        intents[i].lane = lane
+        intents[i].seq = i
+
+
+@inline_kernel
 def _ask_strategies(step: Any, desk: Any, account: Any, intents: Any, now: int) -> int:
     """Let every strategy with a bar at this instant decide; return the number of intents or a negative status."""
     total = 0
@@ -113,22 +121,11 @@ def _ask_strategies(step: Any, desk: Any, account: Any, intents: Any, now: int) 
             continue
         bar = bar_at(row.bars, row.next_bar)
         room = intents[total:]
-        n = ask_strategy(
-            step,
-            lane.params,
-            lane.state,
-            market_at(desk.markets, lane.market),
-            desk,
-            book_at(desk.books, b),
-            account,
-            bar,
-            room,
-        )
+        market = market_at(desk.markets, lane.market)
+        n = ask_strategy(step, lane, market, desk, book_at(desk.books, b), account, bar, room)
         if n < 0:
             return n
-        for i in range(total, total + n):
-            intents[i].lane = b
-            intents[i].seq = i
+        _sign(intents, total, total + n, b)
         total += n
     return total
 
@@ -146,25 +143,6 @@ def _execute_all(desk: Any, account: Any, intents: Any, n: int, now: int) -> int
             return status
         intents[best].lane = -1
     return OK
-
-
-@kernel
-def _write_equity(desk: Any, account: Any, now: int) -> None:
-    """Append an equity point."""
-    row = equity_at(desk.equity, account.n_equity)
-    row.ts_ns = now
-    row.equity = account.equity
-    account.drawdown = 1.0 - account.worst_equity / account.peak_equity
-    row.balance = account.balance
-    row.worst_equity = account.worst_equity
-    row.margin_used = account.margin_used
-    row.trading_state = account.trading_state
-    n = 0
-    for b in range(desk.n_lanes):
-        n += book_at(desk.books, b).seen.n_positions
-    row.n_positions = n
-    account.n_equity += 1
-    account.next_equity_ns = now + account.equity_step_ns
 
 
 @inline_kernel
@@ -226,7 +204,9 @@ def run(
     desk = desks[0]
     account = accounts[0]
     room = ROOM_PER_LANE * desk.n_lanes
-    for _ in range(n_steps):
+    alone = is_alone(desk)
+    left = n_steps
+    while left > 0:
         now = next_instant(desk)
         if now >= FAR_FUTURE:
             return OK
@@ -240,8 +220,19 @@ def run(
         if status != OK:
             return status
         if now >= account.next_equity_ns:
-            _write_equity(desk, account, now)
+            write_equity_point(desk, account, now)
         _move_on(desk, now)
+        left -= 1
+        if alone and left > 0:
+            played, n = coast(step, desk, account, intents, left)
+            left -= played
+            if n < 0:
+                return STRATEGY_FAILED - n
+            if n > 0:
+                _sign(intents, 0, n, 0)
+                status = _execute_all(desk, account, intents, n, account.last_ns)
+                if status != OK:
+                    return status
     return PAUSED
 
 
@@ -266,4 +257,4 @@ def finish(desks: Any, accounts: Any) -> None:
     update_account(desk, account, account.last_ns)
     if account.n_equity > 0 and equity_at(desk.equity, account.n_equity - 1).ts_ns == account.last_ns:
         account.n_equity -= 1
-    _write_equity(desk, account, account.last_ns)
+    write_equity_point(desk, account, account.last_ns)

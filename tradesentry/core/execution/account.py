@@ -10,7 +10,7 @@ from typing import Any
 from tradesentry.core.domain.orders import ExitReason, RejectCode, TradingState
 from tradesentry.core.execution.book import cancel_all, pay, reduce_position
 from tradesentry.core.execution.costs import swap_money, to_account
-from tradesentry.core.execution.desk import book_at, market_at, quote_at
+from tradesentry.core.execution.desk import book_at, equity_at, market_at, quote_at
 from tradesentry.core.execution.quiet import disturb
 from tradesentry.core.execution.settle import mark_at_quote
 from tradesentry.core.utils.kernel import inline_kernel, kernel
@@ -82,11 +82,77 @@ def _sum_books(desk: Any, account: Any) -> float:
         worst += book.worst_unrealized
         margin += book.margin_used
         lowest = min(lowest, book.realized + book.worst_unrealized - book.day_start_value)
+    _value(account, unrealized, worst, margin)
+    return lowest
+
+
+@inline_kernel
+def _value(account: Any, unrealized: float, worst: float, margin: float) -> None:
+    """Write what the account is worth with the sums over all its books."""
     account.equity = account.balance + unrealized
     account.worst_equity = min(account.balance + worst, account.equity)
     account.margin_used = margin
     account.free_margin = account.equity - margin
-    return lowest
+
+
+@inline_kernel
+def _is_short_of_margin(account: Any) -> bool:
+    """Say whether equity is below the stop-out level of the margin used."""
+    return account.margin_used > 0.0 and account.equity < account.limits.stop_out_level * account.margin_used
+
+
+@inline_kernel
+def _keep_extremes(account: Any) -> None:
+    """Write peak, day result and maximum drawdown of a valued account."""
+    account.peak_equity = max(account.peak_equity, account.equity)
+    account.daily_pnl = account.equity - account.day_start_equity
+    if account.worst_equity < account.peak_equity * (1.0 - account.max_drawdown):
+        account.max_drawdown = 1.0 - account.worst_equity / account.peak_equity
+
+
+@inline_kernel
+def _is_limit_reached(account: Any, lowest: float) -> bool:
+    """Say whether daily loss, drawdown or the daily loss of a market, `lowest`, may ask for an act."""
+    limits = account.limits
+    if not limits.is_on or account.trading_state == HALTED:
+        return False
+    start = account.day_start_equity
+    drawdown = min(limits.drawdown_reduce, limits.drawdown_halt)
+    floor = max(start * (1.0 - limits.daily_loss), account.peak_equity * (1.0 - drawdown))
+    return account.worst_equity <= floor or lowest <= -limits.market_daily_loss * start
+
+
+@inline_kernel
+def value_alone(account: Any, book: Any) -> bool:
+    """Value an account that has one book; False, with nothing decided, when a limit has to act.
+
+    For quiet bars: what `update_account` writes, without its walk over the books.
+    """
+    _value(account, book.unrealized, book.worst_unrealized, book.margin_used)
+    lowest = min(0.0, book.realized + book.worst_unrealized - book.day_start_value)
+    if _is_short_of_margin(account):
+        return False
+    _keep_extremes(account)
+    return not _is_limit_reached(account, lowest)
+
+
+@kernel
+def write_equity_point(desk: Any, account: Any, now: int) -> None:
+    """Append an equity point."""
+    row = equity_at(desk.equity, account.n_equity)
+    row.ts_ns = now
+    row.equity = account.equity
+    account.drawdown = 1.0 - account.worst_equity / account.peak_equity
+    row.balance = account.balance
+    row.worst_equity = account.worst_equity
+    row.margin_used = account.margin_used
+    row.trading_state = account.trading_state
+    n = 0
+    for b in range(desk.n_lanes):
+        n += book_at(desk.books, b).seen.n_positions
+    row.n_positions = n
+    account.n_equity += 1
+    account.next_equity_ns = now + account.equity_step_ns
 
 
 @kernel
@@ -114,7 +180,7 @@ def _largest_loser(desk: Any) -> tuple[int, int]:
 @kernel
 def _stop_out(desk: Any, account: Any, ts_ns: int) -> None:
     """Close the largest losers at the present quotes until equity is above the stop-out level of the margin used."""
-    while account.margin_used > 0.0 and account.equity < account.limits.stop_out_level * account.margin_used:
+    while _is_short_of_margin(account):
         b, row = _largest_loser(desk)
         if b < 0:
             return
@@ -185,17 +251,9 @@ def update_account(desk: Any, account: Any, ts_ns: int) -> None:
         ts_ns: The instant.
     """
     lowest = _sum_books(desk, account)
-    if account.margin_used > 0.0 and account.equity < account.limits.stop_out_level * account.margin_used:
+    if _is_short_of_margin(account):
         _stop_out(desk, account, ts_ns)
     account.last_ns = ts_ns
-    account.peak_equity = max(account.peak_equity, account.equity)
-    account.daily_pnl = account.equity - account.day_start_equity
-    if account.worst_equity < account.peak_equity * (1.0 - account.max_drawdown):
-        account.max_drawdown = 1.0 - account.worst_equity / account.peak_equity
-    limits = account.limits
-    if limits.is_on and account.trading_state != HALTED:
-        start = account.day_start_equity
-        drawdown = min(limits.drawdown_reduce, limits.drawdown_halt)
-        floor = max(start * (1.0 - limits.daily_loss), account.peak_equity * (1.0 - drawdown))
-        if account.worst_equity <= floor or lowest <= -limits.market_daily_loss * start:
-            _apply_limits(desk, account, ts_ns, lowest)
+    _keep_extremes(account)
+    if _is_limit_reached(account, lowest):
+        _apply_limits(desk, account, ts_ns, lowest)

@@ -55,23 +55,29 @@ def show(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> int:
 
 
 @inline_kernel
-def ask_strategy(
-    step: Any,
-    params: int,
-    state: int,
-    market: Any,
-    desk: Any,
-    book: Any,
-    account: Any,
-    bar: Any,
-    intents: Any,
-) -> int:
-    """Call `step` on a closed bar and return the number of intents it wrote, or a negative status of its own.
+def call_strategy(step: Any, lane: Any, book: Any, bar: Any, intents: Any) -> int:
+    """Call `step` on a closed bar; return the number of intents, none during warm-up, or a negative status of its own.
 
     Args:
         step: First-class function of the strategy.
-        params: Address of its parameter record.
-        state: Address of its state record.
+        lane: LANE with the addresses of its parameters and state.
+        book: BOOK whose view shows the bar.
+        bar: BAR, closed.
+        intents: INTENT array to write into.
+    """
+    n = step(opaque_at(lane.params, 0), opaque_at(lane.state, 0), bar, book.seen, intents)
+    if n > 0 and book.seen.bar_index <= book.rules.warmup_bars:
+        return 0
+    return n
+
+
+@inline_kernel
+def ask_strategy(step: Any, lane: Any, market: Any, desk: Any, book: Any, account: Any, bar: Any, intents: Any) -> int:
+    """Show the strategy its view and let it decide; return the number of intents or a negative status of its own.
+
+    Args:
+        step: First-class function of the strategy.
+        lane: LANE of the strategy.
         market: MARKET.
         desk: DESK, the memory of the run.
         book: BOOK, settled up to the bar.
@@ -82,10 +88,7 @@ def ask_strategy(
     code = show(market, desk, book, account, bar.close_ns)
     if code != 0 and book.seen.n_orders > 0:
         cancel_all(book, account, desk, bar.close_ns, code)
-    n = step(opaque_at(params, 0), opaque_at(state, 0), bar, book.seen, intents)
-    if book.seen.bar_index <= book.rules.warmup_bars and n > 0:
-        return 0
-    return n
+    return call_strategy(step, lane, book, bar, intents)
 
 
 @kernel

@@ -64,7 +64,7 @@ def decide_book(step: Any, desks: Any, accounts: Any, intents: Any, b: int) -> i
     row = series_at(desk.series, lane.market)
     bar = bar_at(row.bars, row.next_bar)
     market = market_at(desk.markets, lane.market)
-    n = ask_strategy(step, lane.params, lane.state, market, desk, book_at(desk.books, b), account, bar, intents)
+    n = ask_strategy(step, lane, market, desk, book_at(desk.books, b), account, bar, intents)
     for i in range(n):
         intents[i].lane = b
         intents[i].seq = i

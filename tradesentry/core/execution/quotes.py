@@ -51,6 +51,29 @@ def _close_day(quote: Any) -> None:
 
 
 @inline_kernel
+def take_bar(market: Any, quote: Any, bar: Any, spread: float) -> None:
+    """Make `bar` the present of its market.
+
+    Args:
+        market: MARKET.
+        quote: QUOTE whose clock already stands at the bar.
+        bar: BAR.
+        spread: Its spread before the cost scale (`bar_spread`).
+    """
+    quote.is_gap = quote.n_bars > 0 and bar.open_ns > quote.last_close_ns
+    quote.spread = spread
+    quote.prev_bid = quote.bid
+    quote.prev_ask = quote.ask
+    quote.bid = bar.close
+    quote.ask = bar.close + spread * market.cost_scale
+    if market.tracks_atr:
+        _track_volatility(quote, bar, spread * market.cost_scale)
+    quote.prev_close = bar.close
+    quote.last_close_ns = bar.close_ns
+    quote.n_bars += 1
+
+
+@inline_kernel
 def observe(market: Any, quote: Any, bar: Any) -> int:
     """Show one closed bar to the quote of its market.
 
@@ -68,18 +91,7 @@ def observe(market: Any, quote: Any, bar: Any) -> int:
         return status
     if bar.open_ns >= day_end_ns and quote.n_bars > 0:
         _close_day(quote)
-    quote.is_gap = quote.n_bars > 0 and bar.open_ns > quote.last_close_ns
-    spread = bar_spread(market, quote, bar)
-    quote.spread = spread
-    quote.prev_bid = quote.bid
-    quote.prev_ask = quote.ask
-    quote.bid = bar.close
-    quote.ask = bar.close + spread * market.cost_scale
-    if market.tracks_atr:
-        _track_volatility(quote, bar, spread * market.cost_scale)
-    quote.prev_close = bar.close
-    quote.last_close_ns = bar.close_ns
-    quote.n_bars += 1
+    take_bar(market, quote, bar, bar_spread(market, quote, bar))
     return OK
 
 
