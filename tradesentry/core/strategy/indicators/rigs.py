@@ -13,12 +13,25 @@ from typing import Any
 import numpy as np
 
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
-from tradesentry.core.strategy.indicators import averages, bands, opening_range, regime, resample, sessions, volatility
+from tradesentry.core.strategy.indicators import (
+    averages,
+    bands,
+    opening_range,
+    regime,
+    resample,
+    sessions,
+    swings,
+    volatility,
+)
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.utils.kernel import kernel
 
 N_VALUES = 8
 """Values of one row of a series."""
+N_RUN_EVENTS = 1_024
+"""Capacity of the buffer that `run` and `stream` give a component: every zone of both sides may end on one bar."""
+
+RUN_EVENTS = ev.events_dtype(N_RUN_EVENTS)
 
 ROW = np.dtype(
     [
@@ -204,6 +217,21 @@ def _regime(params: Any, state: Any, hygiene: Any, clock: Any, events: Any, row:
     return status
 
 
+@kernel
+def _pivots(params: Any, state: Any, hygiene: Any, _clock: Any, events: Any, _row: Any) -> int:
+    return swings.pivot_update(params.left_bars, params.right_bars, state, hygiene.bar, events)
+
+
+SWINGS_STATE = np.dtype([("pivots", swings.PIVOT_STATE), ("swings", swings.STATE), ("unseen", ev.EVENTS)], align=True)
+
+
+@kernel
+def _swings(params: Any, state: Any, hygiene: Any, _clock: Any, events: Any, _row: Any) -> int:
+    ev.begin(state.unseen, events.bar_index, events.close_ns)
+    swings.pivot_update(params.left_bars, params.right_bars, state.pivots, hygiene.bar, state.unseen)
+    return swings.update(params, state.swings, state.pivots, events)
+
+
 RIGS: dict[str, Rig] = {
     "atr": Rig(volatility.AtrParams, lambda _: volatility.STATE, _atr, {"atr": float}, wants_weekends),
     "adx": Rig(volatility.AdxParams, lambda _: volatility.ADX_STATE, _adx, {"adx": float}, wants_weekends),
@@ -230,4 +258,6 @@ RIGS: dict[str, Rig] = {
         {"trend": int, "efficiency_ratio": float, "adx": float, "is_range": bool},
         wants_higher_days,
     ),
+    "pivots": Rig(swings.PivotsParams, lambda _: swings.PIVOT_STATE, _pivots),
+    "swings": Rig(swings.SwingsParams, lambda _: SWINGS_STATE, _swings),
 }
