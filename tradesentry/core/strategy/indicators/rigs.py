@@ -20,6 +20,8 @@ from tradesentry.core.strategy.indicators import (
     regime,
     resample,
     sessions,
+    structure,
+    structure_rigs,
     swings,
     volatility,
 )
@@ -53,6 +55,11 @@ def never(_params: Any) -> bool:
 def wants_weekends(params: Any) -> bool:
     """A calendar is needed to tell weekends from other gaps."""
     return bool(params.weekend_tr != "off")
+
+
+def wants_atr_weekends(params: Any) -> bool:
+    """The ATR beside the component needs a calendar."""
+    return wants_weekends(params.atr)
 
 
 def wants_days(params: Any) -> bool:
@@ -217,21 +224,6 @@ def _regime(params: Any, state: Any, hygiene: Any, clock: Any, events: Any, row:
     return status
 
 
-@kernel
-def _pivots(params: Any, state: Any, hygiene: Any, _clock: Any, events: Any, _row: Any) -> int:
-    return swings.pivot_update(params.left_bars, params.right_bars, state, hygiene.bar, events)
-
-
-SWINGS_STATE = np.dtype([("pivots", swings.PIVOT_STATE), ("swings", swings.STATE), ("unseen", ev.EVENTS)], align=True)
-
-
-@kernel
-def _swings(params: Any, state: Any, hygiene: Any, _clock: Any, events: Any, _row: Any) -> int:
-    ev.begin(state.unseen, events.bar_index, events.close_ns)
-    swings.pivot_update(params.left_bars, params.right_bars, state.pivots, hygiene.bar, state.unseen)
-    return swings.update(params, state.swings, state.pivots, events)
-
-
 RIGS: dict[str, Rig] = {
     "atr": Rig(volatility.AtrParams, lambda _: volatility.STATE, _atr, {"atr": float}, wants_weekends),
     "adx": Rig(volatility.AdxParams, lambda _: volatility.ADX_STATE, _adx, {"adx": float}, wants_weekends),
@@ -258,6 +250,12 @@ RIGS: dict[str, Rig] = {
         {"trend": int, "efficiency_ratio": float, "adx": float, "is_range": bool},
         wants_higher_days,
     ),
-    "pivots": Rig(swings.PivotsParams, lambda _: swings.PIVOT_STATE, _pivots),
-    "swings": Rig(swings.SwingsParams, lambda _: SWINGS_STATE, _swings),
+    "pivots": Rig(swings.PivotsParams, lambda _: swings.PIVOT_STATE, structure_rigs.pivots_step),
+    "swings": Rig(swings.SwingsParams, lambda _: structure_rigs.SWINGS_STATE, structure_rigs.swings_step),
+    "structure": Rig(
+        structure.StructureParams,
+        lambda _: structure_rigs.STRUCTURE_STATE,
+        structure_rigs.structure_step,
+        needs_calendar=wants_atr_weekends,
+    ),
 }
