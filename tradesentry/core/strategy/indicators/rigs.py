@@ -13,12 +13,27 @@ from typing import Any
 import numpy as np
 
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
-from tradesentry.core.strategy.indicators import averages, bands, opening_range, regime, resample, sessions, volatility
+from tradesentry.core.strategy.indicators import (
+    averages,
+    bands,
+    opening_range,
+    regime,
+    resample,
+    sessions,
+    structure,
+    structure_rigs,
+    swings,
+    volatility,
+)
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.utils.kernel import kernel
 
 N_VALUES = 8
 """Values of one row of a series."""
+N_RUN_EVENTS = 1_024
+"""Capacity of the buffer that `run` and `stream` give a component: every zone of both sides may end on one bar."""
+
+RUN_EVENTS = ev.events_dtype(N_RUN_EVENTS)
 
 ROW = np.dtype(
     [
@@ -40,6 +55,11 @@ def never(_params: Any) -> bool:
 def wants_weekends(params: Any) -> bool:
     """A calendar is needed to tell weekends from other gaps."""
     return bool(params.weekend_tr != "off")
+
+
+def wants_atr_weekends(params: Any) -> bool:
+    """The ATR beside the component needs a calendar."""
+    return wants_weekends(params.atr)
 
 
 def wants_days(params: Any) -> bool:
@@ -229,5 +249,13 @@ RIGS: dict[str, Rig] = {
         _regime,
         {"trend": int, "efficiency_ratio": float, "adx": float, "is_range": bool},
         wants_higher_days,
+    ),
+    "pivots": Rig(swings.PivotsParams, lambda _: swings.PIVOT_STATE, structure_rigs.pivots_step),
+    "swings": Rig(swings.SwingsParams, lambda _: structure_rigs.SWINGS_STATE, structure_rigs.swings_step),
+    "structure": Rig(
+        structure.StructureParams,
+        lambda _: structure_rigs.STRUCTURE_STATE,
+        structure_rigs.structure_step,
+        needs_calendar=wants_atr_weekends,
     ),
 }

@@ -20,7 +20,7 @@ from tradesentry.core.market import clock as market_clock
 from tradesentry.core.strategy.config import ParamsModel, params_record
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators import hygiene, tables
-from tradesentry.core.strategy.indicators.rigs import RIGS, ROW, Rig
+from tradesentry.core.strategy.indicators.rigs import N_RUN_EVENTS, RIGS, ROW, RUN_EVENTS, Rig
 from tradesentry.core.utils.kernel import (
     OPAQUE,
     address_of,
@@ -48,7 +48,7 @@ FEED: Final = np.dtype(
         ("hygiene", hygiene.STATE),
         ("cursor", CURSOR),
         ("clock", CLOCK),
-        ("events", ev.EVENTS),
+        ("events", RUN_EVENTS),
         ("row", ROW),
     ],
     align=True,
@@ -59,7 +59,6 @@ _OK: Final = int(Status.OK)
 _GROW_EVENTS: Final = int(Status.GROW_TRADES)
 _GROW_ROWS: Final = int(Status.GROW_EQUITY)
 _NO_CALENDAR: Final = int(Status.NO_CALENDAR)
-_MARGIN: Final = ev.N_EVENTS
 _opaque_at = record_at(OPAQUE)
 
 
@@ -121,7 +120,7 @@ def _compiled(name: str, capacity: int) -> Any:
     """Return the step of a component as a first-class function."""
     rig = RIGS[name]
     code = record_type(np.dtype("i8"))
-    shared = [record_type(d) for d in (hygiene.STATE, CLOCK, ev.EVENTS, ROW)]
+    shared = [record_type(d) for d in (hygiene.STATE, CLOCK, RUN_EVENTS, ROW)]
     exact = code(record_type(rig.params_dtype), record_type(rig.state(capacity)), *shared)
     general = code(record_type(OPAQUE), record_type(OPAQUE), *shared)
     return function_pointer(rig.step, exact=exact, general=general)
@@ -191,7 +190,7 @@ class Stream:
         self._calendars = self._read_calendar(calendar)
         self._feed[0].tick = tick
         self._feed[0].hygiene_params = params_record(hygiene.HygieneParams())[0]
-        self._events = new_records(2 * _MARGIN, ev.EVENT)
+        self._events = new_records(2 * N_RUN_EVENTS, ev.EVENT)
         self._rows = new_records(2, ROW)
 
     def _read_calendar(self, calendar: Any) -> Any:
@@ -248,7 +247,7 @@ class Stream:
             )
         raise CapacityError(
             f"Component {self.component!r} stopped at bar {row - 1} (close {int(bar.close_ns)} ns UTC) with "
-            f"{Status(status).name}: one bar caused more than {_MARGIN} events. Raise `events.N_EVENTS`."
+            f"{Status(status).name}: one bar caused more than {N_RUN_EVENTS} events. Raise `rigs.N_RUN_EVENTS`."
         )
 
     def take(self) -> pl.DataFrame:
