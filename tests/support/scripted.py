@@ -9,21 +9,18 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from tests.support.markets import new_account, rules_of
 from tradesentry.backtest.arena import Arena, Lane
 from tradesentry.core.domain.orders import Action, OrderType, SizeRule
-from tradesentry.core.domain.records import ACCOUNT, BAR, INTENT, VIEW
+from tradesentry.core.domain.records import ACCOUNT, INTENT
+from tradesentry.core.execution.decide import ANY_STEP, step_signature
 from tradesentry.core.utils.kernel import (
-    OPAQUE,
-    array_type,
     copy_record,
     function_pointer,
     kernel,
     load_records,
     new_records,
-    record_type,
     save_records,
 )
 
@@ -95,10 +92,7 @@ def step(params, state, bar, view, intents):
 @cache
 def pointer():
     """Return the scripted strategy as the engine calls it; compiled once."""
-    record, intents = record_type, array_type(INTENT)
-    exact = types.int64(record(PARAMS), record(STATE), record(BAR), record(VIEW), intents)
-    general = types.int64(record(OPAQUE), record(OPAQUE), record(BAR), record(VIEW), intents)
-    return function_pointer(step, exact=exact, general=general)
+    return function_pointer(step, exact=step_signature(PARAMS, STATE), general=ANY_STEP)
 
 
 def intent(at, action, **fields):

@@ -26,7 +26,7 @@ from tradesentry.core.domain.records import (
     SERIES,
     TRADE,
 )
-from tradesentry.core.utils.kernel import address_of, new_records
+from tradesentry.core.utils.kernel import address_of, native_address, new_records
 
 NO_BARS = np.zeros(0, BAR)
 STEPS_PER_CALL = 1_000_000
@@ -56,7 +56,7 @@ class Arena:
     """Everything a run needs in memory.
 
     Args:
-        step: First-class function of the strategy.
+        step: First-class function of the strategy (`BaseStrategy.pointer`).
         markets: MARKET array, in the canonical order of symbols.
         bars: BAR array per market, sorted; kept alive, never copied or written.
         lanes: Strategies on markets.
@@ -111,11 +111,12 @@ class Arena:
             book.rules = lane.rules
             for name in ("tick", "pip", "unit_step", "unit_min"):
                 book.seen[name] = market[name]
+            row.step = native_address(self.step)
             row.params, row.state = address_of(lane.params), address_of(lane.state)
 
     def warm_up(self) -> None:
         """Load the compiled loops without playing a bar; compiles them where no cache has them yet."""
-        engine.run(self.step, self.desk, self.account, self.intents, 0)
+        engine.run(self.desk, self.account, self.intents, 0)
         nothing = self.desk.copy()
         nothing["n_lanes"] = 0
         engine.finish(nothing, self.account.copy())
@@ -129,7 +130,7 @@ class Arena:
             TradeSentryError: The strategy reported a failure.
         """
         while True:
-            status = engine.run(self.step, self.desk, self.account, self.intents, n_steps)
+            status = engine.run(self.desk, self.account, self.intents, n_steps)
             if status == Status.GROW_TRADES:
                 self.grow("trades")
             elif status == Status.GROW_EQUITY:

@@ -1,19 +1,26 @@
 """Play the stretch between two events of an account that trades one market with one strategy.
 
 Most bars only move the price: nothing fills, no schedule ends, no limit acts. With one market and one strategy there
-is nothing to merge either, so those bars need none of the engine's walks over markets and books. `coast` is made of the
-same pieces as an instant of the engine, in the same order, and stops in front of the first bar that needs more; a test
-plays both ways to the same bits. It is separate from the engine because it may be left out: the result is the same.
+is nothing to merge either, so those bars need none of the engine's walks over markets and books, and what only the end
+of a stretch can see is written once, there. `coast` is made of the formulas of an instant of the engine, in the same
+order, and stops in front of the first bar that needs more; tests play both ways to the same bits. It is separate from
+the engine because it may be left out: the result is the same.
 """
 
 from typing import Any
 
-from tradesentry.core.execution.account import value_alone, write_equity_point
+from tradesentry.core.execution.account import (
+    equity_floor,
+    keep_extremes,
+    market_floor,
+    value_account,
+    write_equity_point,
+)
 from tradesentry.core.execution.costs import bar_spread, price_unit_value
 from tradesentry.core.execution.decide import call_strategy
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import drift, is_quiet
-from tradesentry.core.execution.quotes import take_bar
+from tradesentry.core.execution.quotes import ATR_BARS, next_atr, next_recent, show_price, true_range
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 FAR_FUTURE = 1 << 62
@@ -41,12 +48,11 @@ def _calm_until(quote: Any, book: Any, account: Any) -> int:
 
 
 @kernel
-def coast(step: Any, desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:
+def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:
     """Play bars from the next one on for as long as each leaves the book as it is.
 
     Args:
-        step: First-class function of the strategy.
-        desk: DESK of a run that `is_alone`, with room for an equity point per bar.
+        desk: DESK of a run that `is_alone`.
         account: ACCOUNT.
         intents: INTENT array to write into.
         n_steps: Bars to play at most.
@@ -60,12 +66,22 @@ def coast(step: Any, desk: Any, account: Any, intents: Any, n_steps: int) -> tup
     book = book_at(desk.books, 0)
     lane = lane_at(desk.lanes, 0)
     seen = book.seen
-    if book.n_queue > 0 or quote.n_bars == 0:
+    if book.n_queue > 0 or quote.n_bars <= ATR_BARS:
         return 0, 0
     until = _calm_until(quote, book, account)
+    floor = equity_floor(account)
+    market_value = market_floor(account)
+    drawn = account.peak_equity * (1.0 - account.max_drawdown)
+    is_open = seen.n_positions > 0
+    equity = account.equity
+    worst = account.worst_equity
+    margin = account.margin_used
+    atr = quote.atr
+    close = quote.prev_close
+    recent = quote.recent_at
     first = row.next_bar
-    i = first
     last = min(row.n_bars, first + min(n_steps, desk.equity_room - account.n_equity - 2))
+    i = first
     n = 0
     while i < last and n == 0:
         bar = bar_at(row.bars, i)
@@ -75,22 +91,56 @@ def coast(step: Any, desk: Any, account: Any, intents: Any, n_steps: int) -> tup
         scaled = spread * market.cost_scale
         if not is_quiet(book, bar, scaled):
             break
-        if seen.n_positions > 0:
+        if is_open:
             drift(desk, market, book, bar, scaled)
-            if not value_alone(account, book):
+            present = account.balance + book.unrealized
+            lowest = min(account.balance + book.worst_unrealized, present)
+            if book.margin_used > 0.0 and present < account.limits.stop_out_level * book.margin_used:
                 break
-            seen.equity = account.equity
-        book.settled += 1
+            if present > account.peak_equity or lowest < drawn:
+                keep_extremes(account, present, lowest)
+                drawn = account.peak_equity * (1.0 - account.max_drawdown)
+                floor = equity_floor(account)
+            if lowest <= floor or book.realized + book.worst_unrealized - book.day_start_value <= market_value:
+                break
+            equity = present
+            worst = lowest
+            margin = book.margin_used
+            seen.equity = equity
+        show_price(quote, bar.close, scaled)
+        atr = next_atr(atr, true_range(bar, close))
+        close = bar.close
+        recent = next_recent(recent)
+        quote.highs[recent] = bar.high
+        quote.lows[recent] = bar.low + scaled
         seen.bar_index += 1
-        take_bar(market, quote, bar, spread)
         seen.last_spread = spread
-        seen.price_unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
-        n = call_strategy(step, lane, book, bar, intents)
+        seen.price_unit_value = price_unit_value(market, desk, bar.close, bar.close + scaled)
+        n = call_strategy(lane, book, bar, intents)
         if bar.close_ns >= account.next_equity_ns:
+            value_account(account, equity, worst, margin)
             write_equity_point(desk, account, bar.close_ns)
         i += 1
-    if i > first:
-        account.last_ns = bar_at(row.bars, i - 1).close_ns
-        row.next_bar = i
-        row.next_close_ns = bar_at(row.bars, i).close_ns if i < row.n_bars else FAR_FUTURE
+    if i == first:
+        return 0, 0
+    value_account(account, equity, worst, margin)
+    quote.atr = atr
+    quote.recent_at = recent
+    _stand_at(row, quote, book, account, i)
     return i - first, n
+
+
+@inline_kernel
+def _stand_at(row: Any, quote: Any, book: Any, account: Any, i: int) -> None:
+    """Write what follows from the last bar played, the one before row `i`."""
+    bar = bar_at(row.bars, i - 1)
+    n_played = i - row.next_bar
+    book.settled += n_played
+    quote.n_bars += n_played
+    quote.is_gap = bar.open_ns > bar_at(row.bars, i - 2).close_ns
+    quote.spread = book.seen.last_spread
+    quote.prev_close = bar.close
+    quote.last_close_ns = bar.close_ns
+    account.last_ns = bar.close_ns
+    row.next_bar = i
+    row.next_close_ns = bar_at(row.bars, i).close_ns if i < row.n_bars else FAR_FUTURE

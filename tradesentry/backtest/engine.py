@@ -111,7 +111,7 @@ def _sign(intents: Any, start: int, stop: int, lane: int) -> None:
 
 
 @inline_kernel
-def _ask_strategies(step: Any, desk: Any, account: Any, intents: Any, now: int) -> int:
+def _ask_strategies(desk: Any, account: Any, intents: Any, now: int) -> int:
     """Let every strategy with a bar at this instant decide; return the number of intents or a negative status."""
     total = 0
     for b in range(desk.n_lanes):
@@ -122,7 +122,7 @@ def _ask_strategies(step: Any, desk: Any, account: Any, intents: Any, now: int) 
         bar = bar_at(row.bars, row.next_bar)
         room = intents[total:]
         market = market_at(desk.markets, lane.market)
-        n = ask_strategy(step, lane, market, desk, book_at(desk.books, b), account, bar, room)
+        n = ask_strategy(lane, market, desk, book_at(desk.books, b), account, bar, room)
         if n < 0:
             return n
         _sign(intents, total, total + n, b)
@@ -156,7 +156,7 @@ def _move_on(desk: Any, now: int) -> None:
 
 
 @inline_kernel
-def play_instant(step: Any, desk: Any, account: Any, intents: Any, now: int) -> int:
+def play_instant(desk: Any, account: Any, intents: Any, now: int) -> int:
     """Play all bars that close at `now`. See the module docstring for the order.
 
     Returns:
@@ -172,7 +172,7 @@ def play_instant(step: Any, desk: Any, account: Any, intents: Any, now: int) -> 
     update_account(desk, account, now)
     if account.n_trades != n_trades:
         refresh_kelly(desk, account)
-    n = _ask_strategies(step, desk, account, intents, now)
+    n = _ask_strategies(desk, account, intents, now)
     if n < 0:
         return STRATEGY_FAILED - n
     if n > 0:
@@ -181,17 +181,10 @@ def play_instant(step: Any, desk: Any, account: Any, intents: Any, now: int) -> 
 
 
 @kernel
-def run(
-    step: Any,
-    desks: Any,
-    accounts: Any,
-    intents: Any,
-    n_steps: int,
-) -> int:
+def run(desks: Any, accounts: Any, intents: Any, n_steps: int) -> int:
     """Play at most `n_steps` instants; go on with the same call when the answer is not OK.
 
     Args:
-        step: First-class function of the strategy (`function_pointer`).
         desks: DESK array, shape (1,): where the memory of the run lies.
         accounts: ACCOUNT array, shape (1,).
         intents: INTENT array, shape (n_lanes * N_INTENTS,).
@@ -216,7 +209,7 @@ def run(
             return GROW_REJECTS
         if account.n_equity + 2 > desk.equity_room:
             return GROW_EQUITY
-        status = play_instant(step, desk, account, intents, now)
+        status = play_instant(desk, account, intents, now)
         if status != OK:
             return status
         if now >= account.next_equity_ns:
@@ -224,7 +217,7 @@ def run(
         _move_on(desk, now)
         left -= 1
         if alone and left > 0:
-            played, n = coast(step, desk, account, intents, left)
+            played, n = coast(desk, account, intents, left)
             left -= played
             if n < 0:
                 return STRATEGY_FAILED - n

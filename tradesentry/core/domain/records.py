@@ -33,7 +33,7 @@ N_CURRENCIES: Final = 32
 N_RETURNS: Final = 64
 """Daily returns kept per market for volatility and correlation."""
 N_RECENT: Final = 32
-"""Recent bars kept per market for chandelier stops."""
+"""Recent bars kept per market for chandelier stops; a power of two, so that a mask finds a row."""
 N_OUTCOMES: Final = 256
 """R-multiples of closed trades kept for the Kelly cap."""
 HOURS_PER_WEEK: Final = 168
@@ -129,7 +129,6 @@ MARKET = _record(
     ("conversion", "i8"),  # Conversion code of core.execution.costs
     ("cross_index", "i8"),  # market that quotes the conversion, -1 none
     ("fixed_rate", "f8"),  # account currency per unit of quote currency, for a fixed conversion
-    ("tracks_atr", "b1"),  # keep ATR(14) and recent extremes for slippage and trailing stops
     ("spread_floor", "f8", (HOURS_PER_WEEK,)),  # price units by UTC hour of week from Monday 00:00
     ("calendar", CALENDAR),
 )
@@ -385,6 +384,7 @@ SERIES = _record(  # where the bars of a market lie in memory and which comes ne
 )
 LANE = _record(  # one strategy on one market; row i belongs to BOOK row i
     ("market", "i8"),
+    ("step", "i8"),  # address of the strategy's machine code
     ("params", "i8"),  # address of the parameter record
     ("state", "i8"),  # address of the state record
 )

@@ -5,6 +5,7 @@ order of markets cannot matter. Limits look at the adverse extreme of the bars: 
 counts. What they order (flatten, cancel) is executed from the next open of each market.
 """
 
+import math
 from typing import Any
 
 from tradesentry.core.domain.orders import ExitReason, RejectCode, TradingState
@@ -82,17 +83,9 @@ def _sum_books(desk: Any, account: Any) -> float:
         worst += book.worst_unrealized
         margin += book.margin_used
         lowest = min(lowest, book.realized + book.worst_unrealized - book.day_start_value)
-    _value(account, unrealized, worst, margin)
+    equity = account.balance + unrealized
+    value_account(account, equity, min(account.balance + worst, equity), margin)
     return lowest
-
-
-@inline_kernel
-def _value(account: Any, unrealized: float, worst: float, margin: float) -> None:
-    """Write what the account is worth with the sums over all its books."""
-    account.equity = account.balance + unrealized
-    account.worst_equity = min(account.balance + worst, account.equity)
-    account.margin_used = margin
-    account.free_margin = account.equity - margin
 
 
 @inline_kernel
@@ -102,38 +95,47 @@ def _is_short_of_margin(account: Any) -> bool:
 
 
 @inline_kernel
-def _keep_extremes(account: Any) -> None:
-    """Write peak, day result and maximum drawdown of a valued account."""
-    account.peak_equity = max(account.peak_equity, account.equity)
-    account.daily_pnl = account.equity - account.day_start_equity
-    if account.worst_equity < account.peak_equity * (1.0 - account.max_drawdown):
-        account.max_drawdown = 1.0 - account.worst_equity / account.peak_equity
+def value_account(account: Any, equity: float, worst: float, margin: float) -> None:
+    """Write what the account is worth.
+
+    Args:
+        account: ACCOUNT.
+        equity: Balance and unrealized, account currency.
+        worst: The same at the adverse extreme of the bars.
+        margin: Margin used.
+    """
+    account.equity = equity
+    account.worst_equity = worst
+    account.margin_used = margin
+    account.free_margin = equity - margin
+    account.daily_pnl = equity - account.day_start_equity
 
 
 @inline_kernel
-def _is_limit_reached(account: Any, lowest: float) -> bool:
-    """Say whether daily loss, drawdown or the daily loss of a market, `lowest`, may ask for an act."""
+def keep_extremes(account: Any, equity: float, worst: float) -> None:
+    """Keep the peak of equity and the deepest drawdown from it."""
+    account.peak_equity = max(account.peak_equity, equity)
+    if worst < account.peak_equity * (1.0 - account.max_drawdown):
+        account.max_drawdown = 1.0 - worst / account.peak_equity
+
+
+@inline_kernel
+def equity_floor(account: Any) -> float:
+    """Return the worst equity at which daily loss or drawdown asks for an act; minus infinity where limits are off."""
     limits = account.limits
     if not limits.is_on or account.trading_state == HALTED:
-        return False
-    start = account.day_start_equity
+        return -math.inf
     drawdown = min(limits.drawdown_reduce, limits.drawdown_halt)
-    floor = max(start * (1.0 - limits.daily_loss), account.peak_equity * (1.0 - drawdown))
-    return account.worst_equity <= floor or lowest <= -limits.market_daily_loss * start
+    return max(account.day_start_equity * (1.0 - limits.daily_loss), account.peak_equity * (1.0 - drawdown))
 
 
 @inline_kernel
-def value_alone(account: Any, book: Any) -> bool:
-    """Value an account that has one book; False, with nothing decided, when a limit has to act.
-
-    For quiet bars: what `update_account` writes, without its walk over the books.
-    """
-    _value(account, book.unrealized, book.worst_unrealized, book.margin_used)
-    lowest = min(0.0, book.realized + book.worst_unrealized - book.day_start_value)
-    if _is_short_of_margin(account):
-        return False
-    _keep_extremes(account)
-    return not _is_limit_reached(account, lowest)
+def market_floor(account: Any) -> float:
+    """Return the day result of one market at which it is locked; minus infinity where limits are off."""
+    limits = account.limits
+    if not limits.is_on or account.trading_state == HALTED:
+        return -math.inf
+    return -limits.market_daily_loss * account.day_start_equity
 
 
 @kernel
@@ -254,6 +256,6 @@ def update_account(desk: Any, account: Any, ts_ns: int) -> None:
     if _is_short_of_margin(account):
         _stop_out(desk, account, ts_ns)
     account.last_ns = ts_ns
-    _keep_extremes(account)
-    if _is_limit_reached(account, lowest):
+    keep_extremes(account, account.equity, account.worst_equity)
+    if account.worst_equity <= equity_floor(account) or lowest <= market_floor(account):
         _apply_limits(desk, account, ts_ns, lowest)

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from tradesentry.core.domain.orders import Action, OrderType, RejectCode, Status
+from tradesentry.core.domain.records import BAR, INTENT, VIEW
 from tradesentry.core.execution.book import add_order, cancel_all, note_reject, remove_order
 from tradesentry.core.execution.costs import price_unit_value
 from tradesentry.core.execution.desk import book_at, market_at, quote_at
@@ -17,7 +18,17 @@ from tradesentry.core.execution.portfolio_manager import vet_portfolio
 from tradesentry.core.execution.protection import tighten
 from tradesentry.core.execution.quiet import disturb
 from tradesentry.core.execution.risk_manager import check_prices, entry_block, round_to, size_entry
-from tradesentry.core.utils.kernel import OPAQUE, copy_record, inline_kernel, kernel, record_at
+from tradesentry.core.utils.kernel import (
+    OPAQUE,
+    array_type,
+    copy_record,
+    counting,
+    function_at,
+    inline_kernel,
+    kernel,
+    record_at,
+    record_type,
+)
 
 opaque_at = record_at(OPAQUE)
 OK = int(Status.OK)
@@ -34,6 +45,16 @@ UNKNOWN_TARGET = int(RejectCode.UNKNOWN_TARGET)
 LOOSENS_STOP = int(RejectCode.LOOSENS_STOP)
 STOP_SIDE = int(RejectCode.STOP_SIDE)
 TARGET_SIDE = int(RejectCode.TARGET_SIDE)
+
+
+def step_signature(params: Any, state: Any) -> Any:
+    """Return the signature of a `step` whose parameters and state have these dtypes."""
+    return counting(record_type(params), record_type(state), record_type(BAR), record_type(VIEW), array_type(INTENT))
+
+
+ANY_STEP = step_signature(OPAQUE, OPAQUE)
+"""How loops know every step: parameters and state are opaque."""
+step_at = function_at(ANY_STEP)
 
 
 @inline_kernel
@@ -55,28 +76,26 @@ def show(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> int:
 
 
 @inline_kernel
-def call_strategy(step: Any, lane: Any, book: Any, bar: Any, intents: Any) -> int:
+def call_strategy(lane: Any, book: Any, bar: Any, intents: Any) -> int:
     """Call `step` on a closed bar; return the number of intents, none during warm-up, or a negative status of its own.
 
     Args:
-        step: First-class function of the strategy.
-        lane: LANE with the addresses of its parameters and state.
+        lane: LANE with the addresses of its step, parameters and state.
         book: BOOK whose view shows the bar.
         bar: BAR, closed.
         intents: INTENT array to write into.
     """
-    n = step(opaque_at(lane.params, 0), opaque_at(lane.state, 0), bar, book.seen, intents)
+    n = step_at(lane.step, opaque_at(lane.params, 0), opaque_at(lane.state, 0), bar, book.seen, intents)
     if n > 0 and book.seen.bar_index <= book.rules.warmup_bars:
         return 0
     return n
 
 
 @inline_kernel
-def ask_strategy(step: Any, lane: Any, market: Any, desk: Any, book: Any, account: Any, bar: Any, intents: Any) -> int:
+def ask_strategy(lane: Any, market: Any, desk: Any, book: Any, account: Any, bar: Any, intents: Any) -> int:
     """Show the strategy its view and let it decide; return the number of intents or a negative status of its own.
 
     Args:
-        step: First-class function of the strategy.
         lane: LANE of the strategy.
         market: MARKET.
         desk: DESK, the memory of the run.
@@ -88,7 +107,7 @@ def ask_strategy(step: Any, lane: Any, market: Any, desk: Any, book: Any, accoun
     code = show(market, desk, book, account, bar.close_ns)
     if code != 0 and book.seen.n_orders > 0:
         cancel_all(book, account, desk, bar.close_ns, code)
-    return call_strategy(step, lane, book, bar, intents)
+    return call_strategy(lane, book, bar, intents)
 
 
 @kernel

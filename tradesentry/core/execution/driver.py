@@ -57,14 +57,14 @@ def mark_account(desks: Any, accounts: Any, now: int) -> None:
 
 
 @kernel
-def decide_book(step: Any, desks: Any, accounts: Any, intents: Any, b: int) -> int:
+def decide_book(desks: Any, accounts: Any, intents: Any, b: int) -> int:
     """Ask the strategy of book `b`; return the number of intents, which carry their lane and sequence."""
     desk, account = desks[0], accounts[0]
     lane = lane_at(desk.lanes, b)
     row = series_at(desk.series, lane.market)
     bar = bar_at(row.bars, row.next_bar)
     market = market_at(desk.markets, lane.market)
-    n = ask_strategy(step, lane, market, desk, book_at(desk.books, b), account, bar, intents)
+    n = ask_strategy(lane, market, desk, book_at(desk.books, b), account, bar, intents)
     for i in range(n):
         intents[i].lane = b
         intents[i].seq = i
@@ -131,7 +131,7 @@ def _play_instant(memory: Any, due: list[int], books: list[int], now: int) -> in
     mark_account(desk, account, now)
     n = 0
     for b in books:
-        asked = int(decide_book(memory.step, desk, account, intents[n:], b))
+        asked = int(decide_book(desk, account, intents[n:], b))
         if asked < 0:
             return int(Status.STRATEGY) - asked
         intents["seq"][n : n + asked] = range(n, n + asked)

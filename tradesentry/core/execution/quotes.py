@@ -22,20 +22,34 @@ PER_ATR_BAR = 1.0 / ATR_BARS
 
 
 @inline_kernel
+def true_range(bar: Any, prev_close: float) -> float:
+    """Return the true range of `bar`, price units."""
+    return max(bar.high - bar.low, abs(bar.high - prev_close), abs(bar.low - prev_close))
+
+
+@inline_kernel
+def next_atr(atr: float, tr: float) -> float:
+    """Return Wilder's ATR(14) one bar on, from the true range of that bar."""
+    return atr + (tr - atr) * PER_ATR_BAR
+
+
+@inline_kernel
+def next_recent(row: int) -> int:
+    """Return the row after `row` in the rings of recent extremes."""
+    return (row + 1) & (N_RECENT - 1)
+
+
+@inline_kernel
 def _track_volatility(quote: Any, bar: Any, spread: float) -> None:
-    """Update Wilder's ATR(14) and the rings of the highest bids and lowest asks, the prices at which one leaves."""
+    """Update the ATR and the rings of the highest bids and lowest asks, the prices at which one leaves."""
     n = quote.n_bars
-    if n > 0:
-        true_range = max(bar.high - bar.low, abs(bar.high - quote.prev_close), abs(bar.low - quote.prev_close))
-        if n < ATR_BARS:
-            quote.atr_sum += true_range
-        elif n == ATR_BARS:
-            quote.atr = (quote.atr_sum + true_range) / ATR_BARS
-        else:
-            quote.atr += (true_range - quote.atr) * PER_ATR_BAR
-    row = quote.recent_at + 1
-    if row == N_RECENT:
-        row = 0
+    if n > ATR_BARS:
+        quote.atr = next_atr(quote.atr, true_range(bar, quote.prev_close))
+    elif n > 0:
+        quote.atr_sum += true_range(bar, quote.prev_close)
+        if n == ATR_BARS:
+            quote.atr = quote.atr_sum / ATR_BARS
+    row = next_recent(quote.recent_at)
     quote.recent_at = row
     quote.highs[row] = bar.high
     quote.lows[row] = bar.low + spread
@@ -51,26 +65,12 @@ def _close_day(quote: Any) -> None:
 
 
 @inline_kernel
-def take_bar(market: Any, quote: Any, bar: Any, spread: float) -> None:
-    """Make `bar` the present of its market.
-
-    Args:
-        market: MARKET.
-        quote: QUOTE whose clock already stands at the bar.
-        bar: BAR.
-        spread: Its spread before the cost scale (`bar_spread`).
-    """
-    quote.is_gap = quote.n_bars > 0 and bar.open_ns > quote.last_close_ns
-    quote.spread = spread
+def show_price(quote: Any, close: float, scaled: float) -> None:
+    """Move bid and ask to a close and its scaled spread."""
     quote.prev_bid = quote.bid
     quote.prev_ask = quote.ask
-    quote.bid = bar.close
-    quote.ask = bar.close + spread * market.cost_scale
-    if market.tracks_atr:
-        _track_volatility(quote, bar, spread * market.cost_scale)
-    quote.prev_close = bar.close
-    quote.last_close_ns = bar.close_ns
-    quote.n_bars += 1
+    quote.bid = close
+    quote.ask = close + scaled
 
 
 @inline_kernel
@@ -91,7 +91,15 @@ def observe(market: Any, quote: Any, bar: Any) -> int:
         return status
     if bar.open_ns >= day_end_ns and quote.n_bars > 0:
         _close_day(quote)
-    take_bar(market, quote, bar, bar_spread(market, quote, bar))
+    spread = bar_spread(market, quote, bar)
+    scaled = spread * market.cost_scale
+    show_price(quote, bar.close, scaled)
+    _track_volatility(quote, bar, scaled)
+    quote.is_gap = quote.n_bars > 0 and bar.open_ns > quote.last_close_ns
+    quote.spread = spread
+    quote.prev_close = bar.close
+    quote.last_close_ns = bar.close_ns
+    quote.n_bars += 1
     return OK
 
 

@@ -145,7 +145,6 @@ def fill_market(
     record.spread_mult = costs.rollover_factor
     record.cost_scale = cost_scale
     record.base_currency, record.quote_currency = currencies.index(item.base), currencies.index(item.quote)
-    record.tracks_atr = True
     record.cross_index = -1
 
 

@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tradesentry.core.domain.records import BAR, INTENT, VIEW
+from tradesentry.core.execution.decide import ANY_STEP, step_signature
 from tradesentry.core.market.calendar import CalendarSpec
 from tradesentry.core.market.news import NewsSettings
 from tradesentry.core.strategy.config import ParamsModel, params_dtype, params_record
-from tradesentry.core.utils.kernel import OPAQUE, array_type, function_pointer, new_records, record_type
+from tradesentry.core.utils.kernel import function_pointer, new_records
 
 Timeframe = Literal["M1", "M5", "M15", "M30", "H1", "H4", "D1"]
 """Length of an execution bar."""
@@ -122,10 +122,4 @@ class BaseStrategy:
 
 @cache
 def _pointer(step: Any, params: Any, state: Any) -> Any:
-    intents = array_type(INTENT)
-    bar, view, count = record_type(BAR), record_type(VIEW), record_type(OPAQUE)
-    from numba import types
-
-    exact = types.int64(record_type(params), record_type(state), bar, view, intents)
-    general = types.int64(count, count, bar, view, intents)
-    return function_pointer(step, exact=exact, general=general)
+    return function_pointer(step, exact=step_signature(params, state), general=ANY_STEP)

@@ -44,6 +44,7 @@ OPAQUE = np.dtype([("head", "i8")], align=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _plain_arrays: dict[int, np.ndarray[Any, Any]] = {}
+_plain_functions: dict[int, Any] = {}
 
 UNUSED_DAYS = 30
 """Cache folders that no process has used for so many days are removed."""
@@ -206,6 +207,11 @@ def array_type(dtype: np.dtype[Any]) -> Any:
     return types.Array(numba.from_dtype(dtype), 1, "C")
 
 
+def counting(*arguments: Any) -> Any:
+    """Return the signature of a kernel that takes `arguments` and returns a count or code."""
+    return types.int64(*arguments)
+
+
 def new_records(n: int, dtype: np.dtype[Any]) -> np.recarray[Any, Any]:
     """Return `n` zeroed records whose fields read as attributes, for kernels and debuggers alike."""
     return np.zeros(n, dtype).view(np.recarray)
@@ -326,6 +332,7 @@ class FunctionPointer(WrapperAddressProtocol):  # type: ignore[misc]
         function.compile(exact)
         compiled = function.overloads[exact.args]
         self._library = compiled.library
+        self.native_address = int(compiled.library.get_pointer_to_function(compiled.fndesc.mangled_name))
         self._address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
         self._signature = general
 
@@ -339,3 +346,40 @@ class FunctionPointer(WrapperAddressProtocol):  # type: ignore[misc]
 def function_pointer(function: Any, *, exact: Any, general: Any) -> Any:
     """Return `function` as a first-class function for compiled loops; itself under NUMBA_DISABLE_JIT=1."""
     return FunctionPointer(function, exact=exact, general=general) if IS_COMPILED else function
+
+
+def native_address(function: Any) -> int:
+    """Return where the machine code of a `function_pointer` lies, for loops that call it by `function_at`.
+
+    The caller keeps `function` alive as long as the address is in use.
+    """
+    if IS_COMPILED:
+        return int(function.native_address)
+    _plain_functions[id(function)] = function
+    return id(function)
+
+
+def function_at(signature: Any) -> Any:
+    """Return a kernel function `(address, five arguments) -> result` that calls the code of `signature` at an address.
+
+    A first-class function goes through a wrapper that can raise Python errors, which costs as much as a short `step`;
+    kernels never raise, and this goes to their code itself. A function that fails all the same returns -1.
+
+    Args:
+        signature: The general signature of five arguments with an integer result.
+    """
+    if not IS_COMPILED:
+        return lambda address, *arguments: _plain_functions[address](*arguments)
+
+    def typing(_typing_context: Any, _address: Any, _a: Any, _b: Any, _c: Any, _d: Any, _e: Any) -> Any:
+        def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            convention = context.call_conv
+            kind = convention.get_function_type(signature.return_type, signature.args)
+            callee = builder.inttoptr(arguments[0], kind.as_pointer())
+            result, values = signature.return_type, arguments[1:]
+            status, value = convention.call_function(builder, callee, result, signature.args, values)
+            return builder.select(status.is_error, context.get_constant(result, -1), value)
+
+        return signature.return_type(types.int64, *signature.args), codegen
+
+    return intrinsic(typing)

@@ -77,7 +77,6 @@ def test_numbers_of_a_market_agree_with_the_hand(symbol, expected):
     assert {name: float(market[name]) for name in expected} == pytest.approx(expected, rel=1e-12)
     assert market.commission_fraction == pytest.approx(0.00002)
     assert (market.commission_min, market.slippage_atr, market.index) == (0.1, 0.01, 3)
-    assert market.tracks_atr
     assert market.cross_index == -1
 
 
