@@ -31,6 +31,8 @@ from tradesentry.core.utils.kernel import address_of, native_address, new_record
 NO_BARS = np.zeros(0, BAR)
 STEPS_PER_CALL = 1_000_000
 """Instants between two looks at progress and interrupts; a fraction of a second."""
+MAX_FIRST_ROOM = 1 << 18
+"""Rows that an output array has at most before it grows."""
 FULL = {
     Status.FULL_POSITIONS: ("open positions", "N_POSITIONS"),
     Status.FULL_ORDERS: ("resting orders", "N_ORDERS"),
@@ -86,11 +88,13 @@ class Arena:
         self.books = new_records(len(self.lanes), BOOK)
         self.lane_rows = new_records(len(self.lanes), LANE)
         self._fill_lanes()
-        room = 2 * engine.ROOM_PER_LANE * len(self.lanes)
+        # Memory that is never touched costs nothing, while growing copies: room for a trade every sixteen bars.
+        room = max(4_096, 2 * engine.ROOM_PER_LANE * len(self.lanes))
+        busy = max(room, min(MAX_FIRST_ROOM, sum(map(len, self.bars)) // 16))
         self.intents = new_records(len(self.lanes) * N_INTENTS, INTENT)
-        self.trades = new_records(max(4_096, room), TRADE)
-        self.equity = new_records(8_192, EQUITY)
-        self.rejects = new_records(max(4_096, room), REJECT)
+        self.trades = new_records(busy, TRADE)
+        self.equity = new_records(max(8_192, busy), EQUITY)
+        self.rejects = new_records(room, REJECT)
         self.desk = new_records(1, DESK)
         self._lay_out()
 

@@ -16,10 +16,10 @@ from tradesentry.core.execution.account import (
     value_account,
     write_equity_point,
 )
-from tradesentry.core.execution.costs import bar_spread, price_unit_value
+from tradesentry.core.execution.costs import bar_spread, conversion_rates
 from tradesentry.core.execution.decide import call_strategy
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
-from tradesentry.core.execution.quiet import drift, is_quiet
+from tradesentry.core.execution.quiet import drift, stays_inside
 from tradesentry.core.execution.quotes import ATR_BARS, next_atr, next_recent, show_price, true_range
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
@@ -75,7 +75,9 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     is_open = seen.n_positions > 0
     equity = account.equity
     worst = account.worst_equity
-    margin = account.margin_used
+    margin = book.margin_used
+    unrealized = book.unrealized
+    worst_unrealized = book.worst_unrealized
     atr = quote.atr
     close = quote.prev_close
     recent = quote.recent_at
@@ -89,23 +91,26 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
             break
         spread = bar_spread(market, quote, bar)
         scaled = spread * market.cost_scale
-        if not is_quiet(book, bar, scaled):
+        if not stays_inside(book, bar, scaled):
             break
+        gain, loss = conversion_rates(market, desk, bar.close, bar.close + scaled)
         if is_open:
-            drift(desk, market, book, bar, scaled)
-            present = account.balance + book.unrealized
-            lowest = min(account.balance + book.worst_unrealized, present)
-            if book.margin_used > 0.0 and present < account.limits.stop_out_level * book.margin_used:
+            money, lowest, held = drift(seen, bar, scaled, gain, loss, market.margin_fraction)
+            present = account.balance + money
+            if held > 0.0 and present < account.limits.stop_out_level * held:
                 break
-            if present > account.peak_equity or lowest < drawn:
-                keep_extremes(account, present, lowest)
+            at_worst = min(account.balance + lowest, present)
+            if present > account.peak_equity or at_worst < drawn:
+                keep_extremes(account, present, at_worst)
                 drawn = account.peak_equity * (1.0 - account.max_drawdown)
                 floor = equity_floor(account)
-            if lowest <= floor or book.realized + book.worst_unrealized - book.day_start_value <= market_value:
+            if at_worst <= floor or book.realized + lowest - book.day_start_value <= market_value:
                 break
             equity = present
-            worst = lowest
-            margin = book.margin_used
+            worst = at_worst
+            unrealized = money
+            worst_unrealized = lowest
+            margin = held
             seen.equity = equity
         show_price(quote, bar.close, scaled)
         atr = next_atr(atr, true_range(bar, close))
@@ -115,7 +120,7 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
         quote.lows[recent] = bar.low + scaled
         seen.bar_index += 1
         seen.last_spread = spread
-        seen.price_unit_value = price_unit_value(market, desk, bar.close, bar.close + scaled)
+        seen.price_unit_value = loss
         n = call_strategy(lane, book, bar, intents)
         if bar.close_ns >= account.next_equity_ns:
             value_account(account, equity, worst, margin)
@@ -124,6 +129,9 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     if i == first:
         return 0, 0
     value_account(account, equity, worst, margin)
+    book.unrealized = unrealized
+    book.worst_unrealized = worst_unrealized
+    book.margin_used = margin
     quote.atr = atr
     quote.recent_at = recent
     _stand_at(row, quote, book, account, i)

@@ -14,6 +14,7 @@ from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
 from tradesentry.core.domain.records import N_INTENTS, N_ORDERS, N_POSITIONS
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account, write_equity_point
 from tradesentry.core.execution.book import cancel_all, reduce_position
+from tradesentry.core.execution.costs import conversion_rates
 from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import drift, is_quiet
@@ -94,7 +95,10 @@ def _settle_books(desk: Any, account: Any, now: int) -> int:
         if row.fine_to == row.fine_from and is_quiet(book, bar, spread):
             book.settled += 1
             if seen.n_positions > 0:
-                drift(desk, market_at(desk.markets, m), book, bar, spread)
+                market = market_at(desk.markets, m)
+                gain, loss = conversion_rates(market, desk, bar.close, bar.close + spread)
+                marks = drift(seen, bar, spread, gain, loss, market.margin_fraction)
+                book.unrealized, book.worst_unrealized, book.margin_used = marks
             continue
         status = settle(market_at(desk.markets, m), desk, book, account, bar, row.fine, row.fine_from, row.fine_to)
         if status != OK:

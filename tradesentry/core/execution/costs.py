@@ -43,6 +43,23 @@ CROSS_DIVIDE = int(Conversion.CROSS_DIVIDE)
 
 
 @inline_kernel
+def conversion_rates(market: Any, desk: Any, bid: float, ask: float) -> tuple[float, float]:
+    """Return account currency per unit of quote currency, for gains (sold) and for losses (bought).
+
+    Arguments as `to_account`.
+    """
+    how = market.conversion
+    if how == 0:
+        return market.fixed_rate, market.fixed_rate
+    if how == OWN_PRICE:
+        return 1.0 / ask, 1.0 / bid
+    cross = quote_at(desk.quotes, market.cross_index)
+    if how == CROSS_MULTIPLY:
+        return cross.bid, cross.ask
+    return 1.0 / cross.ask, 1.0 / cross.bid
+
+
+@inline_kernel
 def to_account(market: Any, desk: Any, amount: float, bid: float, ask: float) -> float:
     """Return `amount` of quote currency in account currency, at the side that is worse for the account.
 
@@ -53,21 +70,14 @@ def to_account(market: Any, desk: Any, amount: float, bid: float, ask: float) ->
         bid: This market's bid at the moment of conversion, used when it quotes the account currency itself.
         ask: This market's ask.
     """
-    how = market.conversion
-    if how == 0:
-        return amount * market.fixed_rate
-    if how == OWN_PRICE:
-        return amount / ask if amount > 0.0 else amount / bid
-    cross = quote_at(desk.quotes, market.cross_index)
-    if how == CROSS_MULTIPLY:
-        return amount * cross.bid if amount > 0.0 else amount * cross.ask
-    return amount / cross.ask if amount > 0.0 else amount / cross.bid
+    gain, loss = conversion_rates(market, desk, bid, ask)
+    return amount * (gain if amount > 0.0 else loss)
 
 
 @inline_kernel
 def price_unit_value(market: Any, desk: Any, bid: float, ask: float) -> float:
     """Return account money lost per unit for an adverse price move of 1 (the losing side of the conversion)."""
-    return -to_account(market, desk, -1.0, bid, ask)
+    return conversion_rates(market, desk, bid, ask)[1]
 
 
 @kernel
@@ -81,8 +91,13 @@ def _refresh_floor(market: Any, quote: Any, ts_ns: int) -> None:
     """Find the spread floor at `ts_ns` and until when it holds."""
     clock = quote.clock
     spread = max(market.spread_floor[hour_of_week(ts_ns)], market.min_spread)
-    until = (ts_ns // ROLLOVER_NS + 1) * ROLLOVER_NS
-    near_rollover = ts_ns < clock.fx_day_start_ns + ROLLOVER_NS or ts_ns >= clock.fx_day_end_ns - ROLLOVER_NS
+    until = (ts_ns // NS_PER_HOUR + 1) * NS_PER_HOUR
+    opened = clock.fx_day_start_ns + ROLLOVER_NS
+    closes = clock.fx_day_end_ns - ROLLOVER_NS
+    if ts_ns < opened:
+        until = min(until, opened)
+    until = min(until, closes if ts_ns < closes else clock.fx_day_end_ns)
+    near_rollover = ts_ns < opened or ts_ns >= closes
     # Not the clock's blackout: that one ends after the bar's close, and a long bar may open in one and outlast it.
     row = first_ending_after(market.calendar.blackouts, market.calendar.n_blackouts, ts_ns)
     news_ns = market.calendar.blackouts[row].start_ns if row < market.calendar.n_blackouts else FAR_FUTURE_NS

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from tradesentry.core.domain.orders import OrderType
-from tradesentry.core.execution.costs import FAR_FUTURE_NS, price_unit_value, to_account
+from tradesentry.core.execution.costs import FAR_FUTURE_NS
 from tradesentry.core.execution.quotes import SLACK_TICKS
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
@@ -89,24 +89,38 @@ def refresh_quiet(market: Any, book: Any) -> None:
 
 
 @inline_kernel
-def is_quiet(book: Any, bar: Any, spread: float) -> bool:
-    """Say whether `bar` leaves everything in the book as it is."""
+def stays_inside(book: Any, bar: Any, spread: float) -> bool:
+    """Say whether the prices of `bar` stay inside those at which something happens."""
     return (
-        bar.close_ns < book.quiet_until_ns
-        and bar.low > book.quiet_low
+        bar.low > book.quiet_low
         and bar.high < book.quiet_high
         and bar.low + spread > book.quiet_low_ask
         and bar.high + spread < book.quiet_high_ask
-        and book.n_queue == 0
     )
 
 
 @inline_kernel
-def drift(desk: Any, market: Any, book: Any, bar: Any, spread: float) -> None:
-    """Carry the open positions over a quiet bar: excursions and marks, as `settle` would write them."""
-    seen = book.seen
+def is_quiet(book: Any, bar: Any, spread: float) -> bool:
+    """Say whether `bar` leaves everything in the book as it is."""
+    return bar.close_ns < book.quiet_until_ns and book.n_queue == 0 and stays_inside(book, bar, spread)
+
+
+@inline_kernel
+def drift(seen: Any, bar: Any, spread: float, gain: float, loss: float, fraction: float) -> tuple[float, float, float]:
+    """Carry the open positions over a quiet bar: excursions and marks, as `settle` would write them.
+
+    Args:
+        seen: VIEW with the positions.
+        bar: BAR.
+        spread: Its spread with the cost scale.
+        gain: Conversion rate of gains (`conversion_rates`).
+        loss: Conversion rate of losses.
+        fraction: Margin per notional.
+
+    Returns:
+        Unrealized, the same at the adverse extreme, and margin used, account currency.
+    """
     ask = bar.close + spread
-    unit_value = price_unit_value(market, desk, bar.close, ask)
     unrealized = 0.0
     worst = 0.0
     margin = 0.0
@@ -117,17 +131,16 @@ def drift(desk: Any, market: Any, book: Any, bar: Any, spread: float) -> None:
         if position.side > 0:
             price = bar.close
             adverse = bar.low
-            position.mae = max(position.mae, entry - bar.low)
             position.mfe = max(position.mfe, bar.high - entry)
         else:
             price = ask
             adverse = bar.high + spread
-            position.mae = max(position.mae, adverse - entry)
             position.mfe = max(position.mfe, entry - (bar.low + spread))
         side = position.side
-        unrealized += to_account(market, desk, side * (price - entry) * units, bar.close, ask)
-        worst += to_account(market, desk, side * (adverse - entry) * units, bar.close, ask)
-        margin += units * price * unit_value * market.margin_fraction
-    book.unrealized = unrealized
-    book.worst_unrealized = worst
-    book.margin_used = margin
+        position.mae = max(position.mae, side * (entry - adverse))
+        money = side * (price - entry) * units
+        lowest = side * (adverse - entry) * units
+        unrealized += money * (gain if money > 0.0 else loss)
+        worst += lowest * (gain if lowest > 0.0 else loss)
+        margin += units * price * loss * fraction
+    return unrealized, worst, margin
