@@ -21,6 +21,7 @@ from tradesentry.core.domain.records import (
     INTENT,
     LANE,
     N_INTENTS,
+    PAIR,
     QUOTE,
     REJECT,
     SERIES,
@@ -84,6 +85,7 @@ class Arena:
         self.account = account
         self.quotes = new_records(len(self.bars), QUOTE)
         self.quotes["atr"] = np.nan
+        self.pairs = new_records(len(self.bars) ** 2, PAIR)
         self.series = self._new_series()
         self.books = new_records(len(self.lanes), BOOK)
         self.lane_rows = new_records(len(self.lanes), LANE)
@@ -182,6 +184,7 @@ class Arena:
         for name, records in (
             ("markets", self.markets),
             ("quotes", self.quotes),
+            ("pairs", self.pairs),
             ("series", self.series),
             ("lanes", self.lane_rows),
             ("books", self.books),

@@ -11,7 +11,7 @@ from typing import Any
 
 from tradesentry.backtest.coasting import FAR_FUTURE, coast, is_alone
 from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
-from tradesentry.core.domain.records import N_INTENTS, N_ORDERS, N_POSITIONS
+from tradesentry.core.domain.records import BAR, N_INTENTS, N_ORDERS, N_POSITIONS
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account, write_equity_point
 from tradesentry.core.execution.book import cancel_all, reduce_position
 from tradesentry.core.execution.costs import conversion_rates
@@ -21,7 +21,7 @@ from tradesentry.core.execution.quiet import drift, is_quiet
 from tradesentry.core.execution.quotes import observe
 from tradesentry.core.execution.risk_manager import refresh_kelly
 from tradesentry.core.execution.settle import mark_at_quote, settle
-from tradesentry.core.utils.kernel import copy_record, inline_kernel, kernel
+from tradesentry.core.utils.kernel import copy_record, inline_kernel, kernel, prefetch
 
 OK = int(Status.OK)
 PAUSED = int(Status.PAUSED)
@@ -31,6 +31,9 @@ GROW_REJECTS = int(Status.GROW_REJECTS)
 STRATEGY_FAILED = int(Status.STRATEGY)
 END_OF_DATA = int(ExitReason.END_OF_DATA)
 DATA_ENDED = int(RejectCode.END_OF_DATA)
+BAR_BYTES = BAR.itemsize
+LOOK_AHEAD_BARS = 8
+"""Bars that are fetched ahead, about the time memory takes."""
 ROOM_PER_LANE = N_POSITIONS + N_ORDERS + 2 * N_INTENTS
 """Trades or rejects that one instant can cause on one book."""
 
@@ -156,6 +159,8 @@ def _move_on(desk: Any, now: int) -> None:
         row = series_at(desk.series, m)
         if row.next_close_ns == now:
             row.next_bar += 1
+            # Many series are too many streams for the processor to foresee.
+            prefetch(row.bars + (row.next_bar + LOOK_AHEAD_BARS) * BAR_BYTES)
             row.next_close_ns = bar_at(row.bars, row.next_bar).close_ns if row.next_bar < row.n_bars else FAR_FUTURE
 
 

@@ -159,6 +159,8 @@ QUOTE = _record(  # the present of a market, shared by all books on it
     ("cluster", "i8"),
 )
 
+PAIR = _record(("correlation", "f8"), ("n_returns", "i8"))  # of two markets, and their returns when it was computed
+
 LIMITS = _record(
     ("is_on", "b1"),  # False: sizing only, for research
     ("max_idea_risk", "f8"),  # fraction of equity lost at the stop of one entry
@@ -438,6 +440,7 @@ REJECT = _record(
 DESK = _record(  # where all the memory of a run lies: addresses of record arrays, with their lengths
     ("markets", "i8"),
     ("quotes", "i8"),
+    ("pairs", "i8"),  # PAIR of markets a and b in row a * n_markets + b
     ("series", "i8"),
     ("lanes", "i8"),
     ("books", "i8"),

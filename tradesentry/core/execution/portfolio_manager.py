@@ -11,7 +11,7 @@ from typing import Any
 from tradesentry.core.domain.orders import Action, RejectCode
 from tradesentry.core.domain.records import N_RETURNS
 from tradesentry.core.execution.costs import price_unit_value
-from tradesentry.core.execution.desk import book_at, market_at, quote_at
+from tradesentry.core.execution.desk import book_at, market_at, pair_at, quote_at
 from tradesentry.core.execution.risk_manager import floor_to
 from tradesentry.core.utils.kernel import kernel
 
@@ -117,8 +117,21 @@ def sum_exposure(desk: Any, account: Any, book: Any) -> None:
 def correlation(desk: Any, a: int, b: int) -> float:
     """Return the correlation of daily returns of two markets over at most 60 days, shrunk 0.2 toward 0.
 
-    Unknown (under 20 common days): 1 for markets that share a currency, else 0.5.
+    Unknown (under 20 common days): 1 for markets that share a currency, else 0.5. Kept until one of the two has
+    another day.
     """
+    x = quote_at(desk.quotes, a)
+    y = quote_at(desk.quotes, b)
+    pair = pair_at(desk.pairs, a * desk.n_markets + b)
+    if pair.n_returns != x.n_returns + y.n_returns or pair.n_returns == 0:
+        pair.n_returns = x.n_returns + y.n_returns
+        pair.correlation = _correlate(desk, a, b)
+    return float(pair.correlation)
+
+
+@kernel
+def _correlate(desk: Any, a: int, b: int) -> float:
+    """Compute what `correlation` keeps."""
     x = quote_at(desk.quotes, a)
     y = quote_at(desk.quotes, b)
     n = min(min(x.n_returns, y.n_returns), CORRELATION_DAYS)
@@ -148,14 +161,19 @@ def correlation(desk: Any, a: int, b: int) -> float:
 
 
 @kernel
-def cluster_risk(desk: Any, index: int) -> float:
+def cluster_risk(desk: Any, index: int, enough: float) -> float:
     """Return sqrt(r' C r) of the cluster that holds market `index`, account currency.
 
-    r are the signed risks of `QUOTE.signed_risk`; a cluster is a connected component of abs(rho) >= 0.7.
+    r are the signed risks of `QUOTE.signed_risk`; a cluster is a connected component of abs(rho) >= 0.7. Where the sum
+    of all risks is not above `enough`, that sum is returned: no correlation makes a cluster riskier.
     """
     n = desk.n_markets
+    gross = 0.0
     for i in range(n):
         quote_at(desk.quotes, i).cluster = 0
+        gross += abs(quote_at(desk.quotes, i).signed_risk)
+    if gross <= enough:
+        return gross
     quote_at(desk.quotes, index).cluster = 1
     has_grown = True
     while has_grown:
@@ -170,8 +188,10 @@ def cluster_risk(desk: Any, index: int) -> float:
                     break
     total = 0.0
     for i in range(n):
+        if quote_at(desk.quotes, i).cluster == 0:
+            continue
         for j in range(n):
-            if quote_at(desk.quotes, i).cluster == 1 and quote_at(desk.quotes, j).cluster == 1:
+            if quote_at(desk.quotes, j).cluster == 1:
                 rho = 1.0 if i == j else correlation(desk, i, j)
                 total += quote_at(desk.quotes, i).signed_risk * quote_at(desk.quotes, j).signed_risk * rho
     return math.sqrt(max(0.0, total))
@@ -278,7 +298,8 @@ def vet_portfolio(desk: Any, account: Any, book: Any, intent: Any) -> int:
         if code != 0:
             return code
         quote.signed_risk += intent.side * intent.risk_money
-        if cluster_risk(desk, market.index) > account.limits.max_cluster_risk * account.equity:
+        allowed = account.limits.max_cluster_risk * account.equity
+        if cluster_risk(desk, market.index, allowed) > allowed:
             return CLUSTER_RISK
     needed = notional * market.margin_fraction
     if account.equity - account.exposure.margin - needed < account.limits.min_free_margin * account.equity:

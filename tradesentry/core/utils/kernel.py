@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core import config as numba_config
@@ -314,6 +315,23 @@ def _plain_copy_record(target: Any, source: Any) -> None:
 
 copy_record: Any = _copy_record if IS_COMPILED else _plain_copy_record
 """Copy one record over another of the same dtype, in kernels: one memcpy, where assignment would move each byte."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(_typing_context: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        line = builder.inttoptr(arguments[0], cgutils.voidptr_t)
+        word = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(fetch, [line, word(0), word(3), word(1)])  # for reading, into all caches, of data
+        return context.get_dummy_value()
+
+    return types.none(address), codegen
+
+
+prefetch: Any = _prefetch if IS_COMPILED else lambda _address: None
+"""Ask for the cache line at an address that will be read soon; any address is allowed."""
 
 
 class FunctionPointer(WrapperAddressProtocol):  # type: ignore[misc]
