@@ -48,7 +48,7 @@ def _calm_until(quote: Any, book: Any, account: Any) -> int:
 
 
 @kernel
-def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:
+def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:  # noqa: PLR0915
     """Play bars from the next one on for as long as each leaves the book as it is.
 
     Args:
@@ -126,8 +126,6 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
             value_account(account, equity, worst, margin)
             write_equity_point(desk, account, bar.close_ns)
         i += 1
-    if i == first:
-        return 0, 0
     value_account(account, equity, worst, margin)
     book.unrealized = unrealized
     book.worst_unrealized = worst_unrealized
@@ -141,8 +139,10 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
 @inline_kernel
 def _stand_at(row: Any, quote: Any, book: Any, account: Any, i: int) -> None:
     """Write what follows from the last bar played, the one before row `i`."""
-    bar = bar_at(row.bars, i - 1)
     n_played = i - row.next_bar
+    if n_played == 0:
+        return
+    bar = bar_at(row.bars, i - 1)
     book.settled += n_played
     quote.n_bars += n_played
     quote.is_gap = bar.open_ns > bar_at(row.bars, i - 2).close_ns

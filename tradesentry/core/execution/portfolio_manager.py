@@ -105,6 +105,8 @@ def sum_exposure(desk: Any, account: Any, book: Any) -> None:
         quote_at(desk.quotes, i).signed_risk = 0.0
     for i in range(desk.n_lanes):
         other = book_at(desk.books, i)
+        if other.seen.n_positions + other.seen.n_orders + other.n_queue == 0:
+            continue
         before = sums.n_entries
         risk = _count_book(desk, other, account)
         if other.app == book.app:
