@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -29,6 +29,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core import config as numba_config
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 from numba.core.types.function_type import WrapperAddressProtocol
 from numba.extending import intrinsic
 
@@ -193,9 +195,24 @@ def _compiled(function: F, *, is_inlined: bool) -> F:
     numba_config.CACHE_DIR = str(folder)
     # Without reference counts: kernels allocate nothing, and counting the arrays they pass on would cost more than
     # the work they do on a bar.
-    compile_it = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=is_inlined, _nrt=False)
-    compiled: F = compile_it(function)
-    return compiled
+    compile_it = numba.njit(nogil=True, error_model="numpy", forceinline=is_inlined, _nrt=False)
+    compiled: Any = compile_it(function)
+    if IS_COMPILED:
+        compiled._cache = _QuickCache(function)
+    return cast(F, compiled)
+
+
+class _QuickCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache without its preparations for compiling, which take longer than all else a short process does.
+
+    Compiled code needs none of the rules by which Numba types and lowers Python; a kernel that is not in the cache
+    loads them when it is compiled.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 def record_type(dtype: np.dtype[Any]) -> Any:
