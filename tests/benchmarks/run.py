@@ -108,6 +108,7 @@ class Bench:
     def ask(self, engine: Engine, workload: str, *options: str) -> dict[str, Any] | None:
         """Run one engine and return its answer, or None and a line about the failure."""
         environment = os.environ | ONE_THREAD
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # every engine starts from the byte code an installation has
         done = subprocess.run(
             self.command(engine, workload, *options),
             cwd=HERE,

@@ -91,12 +91,13 @@ class Arena:
         self.lane_rows = new_records(len(self.lanes), LANE)
         self._fill_lanes()
         # Memory that is never touched costs nothing, while growing copies: room for a trade every sixteen bars.
+        # Rows are written as a whole, so what was there before does not matter.
         room = max(4_096, 2 * engine.ROOM_PER_LANE * len(self.lanes))
         busy = max(room, min(MAX_FIRST_ROOM, sum(map(len, self.bars)) // 16))
         self.intents = new_records(len(self.lanes) * N_INTENTS, INTENT)
-        self.trades = new_records(busy, TRADE)
-        self.equity = new_records(max(8_192, busy), EQUITY)
-        self.rejects = new_records(room, REJECT)
+        self.trades = np.empty(busy, TRADE).view(np.recarray)
+        self.equity = np.empty(max(8_192, busy), EQUITY).view(np.recarray)
+        self.rejects = np.empty(room, REJECT).view(np.recarray)
         self.desk = new_records(1, DESK)
         self._lay_out()
 
@@ -173,7 +174,7 @@ class Arena:
     def grow(self, name: str) -> None:
         """Double an output array and tell the desk where it lies now."""
         full = getattr(self, name)
-        larger = new_records(2 * len(full), full.dtype)
+        larger = np.empty(2 * len(full), full.dtype).view(np.recarray)
         larger[: len(full)] = full
         setattr(self, name, larger)
         self._lay_out()
