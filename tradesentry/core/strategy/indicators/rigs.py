@@ -16,14 +16,17 @@ from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import (
     averages,
     bands,
+    gaps,
     opening_range,
     regime,
     resample,
     sessions,
     structure,
     structure_rigs,
+    supply_demand,
     swings,
     volatility,
+    zone_rigs,
 )
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.utils.kernel import kernel
@@ -83,6 +86,10 @@ def wants_days_beside_windows(params: Any) -> bool:
     return wants_weekends(params.atr) or wants_weekends(params.day_atr) or (params.width_unit == "atr_d" and is_limited)
 
 
+def fill_nothing(_params: Any, _record: Any, _tick: float) -> None:
+    """The component needs no number of the market."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """One component ready to run on bars.
@@ -94,6 +101,8 @@ class Rig:
         columns: Names of its series with their types; empty for a component that only emits events.
         needs_calendar: Whether these parameters need FX days or sessions.
         needs_days: Whether they need FX days even where explicit windows replace the sessions.
+        market_fields: Fields of the parameter record behind the configured ones: numbers of the market.
+        fill: Writes them, given (params, record, tick); returns memory that the record points to, if any.
     """
 
     params: type[ParamsModel]
@@ -102,16 +111,18 @@ class Rig:
     columns: dict[str, type] | None = None
     needs_calendar: Callable[[Any], bool] = never
     needs_days: Callable[[Any], bool] = never
+    market_fields: tuple[tuple[str, Any], ...] = ()
+    fill: Callable[[Any, Any, float], Any] = fill_nothing
 
     @property
     def params_dtype(self) -> np.dtype[Any]:
         """Layout of the parameter record."""
-        return _layout_of(self.params)
+        return _layout_of(self.params, self.market_fields)
 
 
 @cache
-def _layout_of(model: type[ParamsModel]) -> np.dtype[Any]:
-    return params_dtype(model)
+def _layout_of(model: type[ParamsModel], market_fields: tuple[tuple[str, Any], ...]) -> np.dtype[Any]:
+    return params_dtype(model, list(market_fields))
 
 
 @kernel
@@ -256,6 +267,20 @@ RIGS: dict[str, Rig] = {
         structure.StructureParams,
         lambda _: structure_rigs.STRUCTURE_STATE,
         structure_rigs.structure_step,
+        needs_calendar=wants_atr_weekends,
+    ),
+    "gaps": Rig(
+        gaps.GapsParams,
+        zone_rigs.gaps_state,
+        zone_rigs.gaps_step,
+        needs_calendar=wants_atr_weekends,
+        market_fields=(("tick", "f8"),),
+        fill=zone_rigs.fill_tick,
+    ),
+    "supply_demand": Rig(
+        supply_demand.SupplyDemandParams,
+        zone_rigs.supply_demand_state,
+        zone_rigs.supply_demand_step,
         needs_calendar=wants_atr_weekends,
     ),
 }

@@ -185,6 +185,8 @@ class Stream:
             raise UsageError(f"The capacity is {capacity} live objects a side. Pass at least 1; strategies use 64.")
         self._step = _compiled(component, capacity)
         self._params_record = params_record(self.params, self._rig.params_dtype)
+        # What the parameters point to lives as long as the stream.
+        self._kept = self._rig.fill(self.params, self._params_record[0], tick)
         self._state = new_records(1, self._rig.state(capacity))
         self._feed = new_records(1, FEED)
         self._calendars = self._read_calendar(calendar)

@@ -132,6 +132,19 @@ CASES = [
     _structure("by pattern", label_mode="pattern"),
     _structure("with protected swings", choch_level="protected", break_mode="wick"),
     Case("trend and range events", "regime", SMALL_REGIME, output="events", unmirrored=("value",)),
+    Case("gaps", "gaps", {"max_age": 24}),
+    Case(
+        "gaps that invert and join", "gaps",
+        {"inversions": True, "join_consecutive": True, "contiguous_only": False, "body_filter": False, "max_age": 40},
+    ),
+    Case(
+        "large gaps of overlapping bars", "gaps",
+        {"g_atr": 0.3, "g_ticks": 2, "fvg_shape": "strict_overlap", "max_age": 0, "atr": {"n_bars": 5}},
+    ),
+    Case(
+        "supply and demand", "supply_demand", {"max_age": 24, "dep_atr": 0.6, "max_base": 3, "atr": {"n_bars": 5}},
+        unmirrored=("value",),
+    ),
 ]  # fmt: skip
 
 
