@@ -45,6 +45,7 @@ def new_lanes(
         variant: Number that trades and rejects carry.
     """
     chosen, config = run.strategy, run.config if config is None else config
+    params = chosen.new_params(config)
     lanes = []
     for row in range(run.data.n_traded) if markets is None else markets:
         item = run.items[row]
@@ -62,7 +63,7 @@ def new_lanes(
             target_volatility=config.target_volatility,
             kelly_cap=config.kelly_cap,
         )
-        lanes.append(Lane(row, chosen.new_params(config), chosen.new_state(config), rules[0], variant=variant))
+        lanes.append(Lane(row, params.copy(), chosen.new_state(config), rules[0], variant=variant))
     return lanes
 
 
