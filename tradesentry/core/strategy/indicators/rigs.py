@@ -16,7 +16,11 @@ from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import (
     averages,
     bands,
+    dealing_range,
     gaps,
+    grid_basket,
+    liquidity,
+    midpoint,
     opening_range,
     regime,
     resample,
@@ -33,6 +37,8 @@ from tradesentry.core.utils.kernel import kernel
 
 N_VALUES = 8
 """Values of one row of a series."""
+N_INPUTS = 2
+"""Columns that a component may take beside the bars."""
 N_RUN_EVENTS = 1_024
 """Capacity of the buffer that `run` and `stream` give a component: every zone of both sides may end on one bar."""
 
@@ -45,6 +51,7 @@ ROW = np.dtype(
         ("open_ns", "i8"),
         ("known_at_ns", "i8"),
         ("values", "f8", (N_VALUES,)),
+        ("inputs", "f8", (N_INPUTS,)),  # what the caller gives beside the bar, NaN where nothing
     ],
     align=True,
 )
@@ -63,6 +70,26 @@ def wants_weekends(params: Any) -> bool:
 def wants_atr_weekends(params: Any) -> bool:
     """The ATR beside the component needs a calendar."""
     return wants_weekends(params.atr)
+
+
+def wants_range(params: Any) -> bool:
+    """Days and sessions as ranges need a calendar."""
+    return params.range_source in {"day", "session"} or wants_weekends(params.structure.atr)
+
+
+def wants_range_days(params: Any) -> bool:
+    """Explicit windows replace sessions only."""
+    return params.range_source == "day" or wants_weekends(params.structure.atr)
+
+
+def wants_midpoint(params: Any) -> bool:
+    """The dealing range may need a calendar."""
+    return wants_range(params.dealing_range)
+
+
+def wants_midpoint_days(params: Any) -> bool:
+    """A reset by the calendar needs FX days, and so may the dealing range."""
+    return params.reset_calendar != "off" or wants_range_days(params.dealing_range)
 
 
 def wants_days(params: Any) -> bool:
@@ -101,6 +128,7 @@ class Rig:
         columns: Names of its series with their types; empty for a component that only emits events.
         needs_calendar: Whether these parameters need FX days or sessions.
         needs_days: Whether they need FX days even where explicit windows replace the sessions.
+        inputs: Names of optional columns that it takes beside the bars, in `row.inputs`.
         market_fields: Fields of the parameter record behind the configured ones: numbers of the market.
         fill: Writes them, given (params, record, tick); returns memory that the record points to, if any.
     """
@@ -111,6 +139,7 @@ class Rig:
     columns: dict[str, type] | None = None
     needs_calendar: Callable[[Any], bool] = never
     needs_days: Callable[[Any], bool] = never
+    inputs: tuple[str, ...] = ()
     market_fields: tuple[tuple[str, Any], ...] = ()
     fill: Callable[[Any, Any, float], Any] = fill_nothing
 
@@ -282,5 +311,34 @@ RIGS: dict[str, Rig] = {
         zone_rigs.supply_demand_state,
         zone_rigs.supply_demand_step,
         needs_calendar=wants_atr_weekends,
+    ),
+    "liquidity": Rig(
+        liquidity.LiquidityParams,
+        structure_rigs.liquidity_state,
+        structure_rigs.liquidity_step,
+        needs_days=wants_atr_weekends,
+    ),
+    "dealing_range": Rig(
+        dealing_range.DealingRangeParams,
+        lambda _: structure_rigs.RANGE_STATE,
+        structure_rigs.dealing_range_step,
+        {"range_low": float, "range_high": float, "equilibrium": float, "position": float},
+        needs_calendar=wants_range,
+        needs_days=wants_range_days,
+    ),
+    "midpoint": Rig(
+        midpoint.MidpointParams,
+        lambda _: structure_rigs.MIDPOINT_STATE,
+        structure_rigs.midpoint_step,
+        needs_calendar=wants_midpoint,
+        needs_days=wants_midpoint_days,
+        inputs=("exposure", "atr"),
+    ),
+    "grid": Rig(
+        grid_basket.GridParams,
+        lambda _: grid_basket.STATE,
+        zone_rigs.grid_step,
+        market_fields=grid_basket.MARKET_FIELDS,
+        fill=grid_basket.fill_market,
     ),
 }

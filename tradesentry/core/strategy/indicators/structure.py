@@ -21,9 +21,9 @@ from pydantic import Field
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators import swings
-from tradesentry.core.strategy.indicators.swings import SWING, SwingsParams, copy_swing
+from tradesentry.core.strategy.indicators.swings import SWING, SwingsParams
 from tradesentry.core.strategy.indicators.volatility import AtrParams
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import copy_record, kernel
 
 _STRUCTURE: Final = int(ev.Component.STRUCTURE)
 _BOS: Final = int(ev.EventCode.BOS)
@@ -125,17 +125,10 @@ def _follow(level: Any, swing: Any, pivots: Any, side: int) -> None:
     """Take over a swing that is new or replaced, with the bars that its pivot had to its right."""
     if swing.id == 0 or (swing.id == level.swing.id and swing.position == level.swing.position):
         return
-    copy_swing(swing, level.swing)
+    copy_record(level.swing, swing)
     level.is_broken = False
     after = swing.position + 1
     level.extreme = swings.lowest_since(pivots, after) if side > 0 else swings.highest_since(pivots, after)
-
-
-@kernel
-def _copy_level(source: Any, target: Any) -> None:
-    copy_swing(source.swing, target.swing)
-    target.is_broken = source.is_broken
-    target.extreme = source.extreme
 
 
 @kernel
@@ -190,10 +183,10 @@ def _break(params: Any, state: Any, side: int, bar: Any, buffer: float, events: 
     item.origin_ns = level.swing.open_ns
     item.price = level.swing.price
     item.value = state.trend
-    copy_swing(level.swing, state.broken)
+    copy_record(state.broken, level.swing)
     if _is_beyond(params, last, side, bar, buffer):
         last.is_broken = True
-    _copy_level(opposite, state.origin)
+    copy_record(state.origin, opposite)
     state.origin.is_broken = False
     state.trend = side
     state.direction = side

@@ -41,6 +41,7 @@ class Case:
         price_columns: Values that are prices: scaled and mirrored with them.
         distance_columns: Values that are distances: scaled with prices, unchanged by the mirror.
         odd_columns: Values that the mirror negates.
+        complement_columns: Values that the mirror subtracts from 1.
         unmirrored: Columns that the mirror may change: relative band widths.
         has_mirror: False where the whole output depends on such a column.
         ups_come_first: Of two objects made by one bar the upper one comes first: the mirror swaps them and their ids.
@@ -54,6 +55,7 @@ class Case:
     price_columns: tuple[str, ...] = PRICES
     distance_columns: tuple[str, ...] = ()
     odd_columns: tuple[str, ...] = ("direction",)
+    complement_columns: tuple[str, ...] = ()
     unmirrored: tuple[str, ...] = ()
     has_mirror: bool = True
     ups_come_first: bool = False
@@ -83,12 +85,31 @@ def _opening_range(label: str, **params: Any) -> Case:
     )
 
 
-SMALL_SWINGS = {"left_bars": 2, "right_bars": 2}
+SMALL_PIVOTS = {"left_bars": 2, "right_bars": 2}
 
 
 def _structure(label: str, **params: Any) -> Case:
-    shared = {"swings": SMALL_SWINGS, "atr": {"n_bars": 5}}
+    shared = {"swings": SMALL_PIVOTS, "atr": {"n_bars": 5}}
     return Case(f"structure {label}", "structure", {**shared, **params}, odd_columns=("direction", "value"))
+
+
+def _liquidity(label: str, **params: Any) -> Case:
+    shared = {"pivots": SMALL_PIVOTS, "atr": {"n_bars": 5}}
+    return Case(f"liquidity {label}", "liquidity", {**shared, **params}, calendar=SESSIONS, ups_come_first=True)
+
+
+def _dealing_range(source: str) -> Case:
+    return Case(
+        f"dealing range of {source}", "dealing_range",
+        {"range_source": source, "structure": {"swings": SMALL_PIVOTS, "atr": {"n_bars": 5}}}, calendar=SESSIONS,
+        price_columns=("range_low", "range_high", "equilibrium"), complement_columns=("position",),
+    )  # fmt: skip
+
+
+def _midpoint(label: str, **params: Any) -> Case:
+    within = {"structure": {"swings": SMALL_PIVOTS, "atr": {"n_bars": 5}}}
+    shared = {"reset_k": 1.0, "reset_n": 2, "cooldown": 3, "dealing_range": within}
+    return Case(f"midpoint {label}", "midpoint", {**shared, **params}, calendar=SESSIONS)
 
 
 BAND_PRICES = ("lower", "middle", "upper")
@@ -126,11 +147,17 @@ CASES = [
     _opening_range("with width limits", w_lo=0.2, w_hi=0.6),
     Case("regime", "regime", SMALL_REGIME, price_columns=(), odd_columns=("trend",)),
     Case("pivots", "pivots", {"left_bars": 3, "right_bars": 2}, ups_come_first=True),
-    Case("swings", "swings", SMALL_SWINGS),
+    Case("swings", "swings", SMALL_PIVOTS),
     _structure("by close"),
     _structure("by wick with a buffer", break_mode="wick", buffer_atr=0.2),
     _structure("by pattern", label_mode="pattern"),
     _structure("with protected swings", choch_level="protected", break_mode="wick"),
+    _liquidity("of all sources"),
+    _liquidity("with depth and patience", reclaim=3, depth_atr=0.2, eq_atr=0.0),
+    _liquidity("without equal levels", eq_atr=0.0, sources=("pivots",), reclaim=0),
+    *(_dealing_range(source) for source in ("swings", "leg", "day", "session")),
+    _midpoint("at the close"),
+    _midpoint("at the equilibrium", anchor="eq", reset_calendar="fx_day"),
     Case("trend and range events", "regime", SMALL_REGIME, output="events", unmirrored=("value",)),
     Case("gaps", "gaps", {"max_age": 24}),
     Case(
@@ -191,6 +218,7 @@ def mirror_symmetry(runner: Runner, bars: Any, case: Case) -> None:
     plain, other = runner(bars), runner(mirrored(bars))
     columns = {name: name for name in plain.columns}
     columns |= {"price_low": "price_high", "price_high": "price_low", "lower": "upper", "upper": "lower"}
+    columns |= {"range_low": "range_high", "range_high": "range_low"}
     is_ours = _is_ours(plain)
     expected = plain.select(
         pl.when(is_ours).then(_mirror(pl.col(columns[name]), columns[name], case)).otherwise(pl.col(name)).alias(name)
@@ -214,6 +242,8 @@ def _in_one_order(rows: pl.DataFrame) -> pl.DataFrame:
 def _mirror(column: pl.Expr, name: str, case: Case) -> pl.Expr:
     if name in case.price_columns:
         return MIRROR_AT - column
+    if name in case.complement_columns:
+        return 1.0 - column
     return -column if name in case.odd_columns else column
 
 
