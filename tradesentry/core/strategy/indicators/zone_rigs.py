@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tradesentry.core.strategy.indicators import gaps, supply_demand, volatility
+from tradesentry.core.strategy.indicators import gaps, grid_basket, supply_demand, volatility
 from tradesentry.core.strategy.indicators.hygiene import is_contiguous
 from tradesentry.core.utils.kernel import kernel
 
@@ -49,3 +49,9 @@ def supply_demand_step(params: Any, state: Any, hygiene: Any, _clock: Any, event
     volatility.update(params.atr, state.atr, bar, hygiene.is_weekend)
     supply_demand.advance(params, state.zones, bar, events)
     return supply_demand.create(params, state.zones, bar, state.atr.before, is_contiguous(hygiene, 1), events)
+
+
+@kernel
+def grid_step(params: Any, state: Any, hygiene: Any, _clock: Any, events: Any, _row: Any) -> int:
+    """Step the component `grid`."""
+    return grid_basket.update(params, state, hygiene.bar, events)
