@@ -102,8 +102,9 @@ class Stage:
         section = self.section(config, window)
         if not section.has_bars:
             return nothing(section.run.settings.capital)
-        lanes = new_lanes(section.run, n_before=section.n_before)
-        arena = new_arena(section.run, cost_scale=cost_scale, lanes=lanes)
+        scale = section.run.settings.cost_scale if cost_scale is None else cost_scale
+        run = replace(section.run, markets=self._markets_at(scale))
+        arena = new_arena(run, cost_scale=scale, lanes=new_lanes(run, n_before=section.n_before))
         arena.run()
         return outcome_of(
             arena,
@@ -111,6 +112,18 @@ class Stage:
             first_ns=section.first_ns,
             from_ns=section.first_ns if section.is_cut else None,
         )
+
+    def _markets_at(self, scale: float) -> Any:
+        """Return the markets with a cost scale, shared by all plays: engines only read them."""
+        if scale not in self._scaled:
+            markets = self.run.markets.copy()
+            markets["cost_scale"] = scale
+            self._scaled[scale] = markets
+        return self._scaled[scale]
+
+    @cached_property
+    def _scaled(self) -> dict[float, Any]:
+        return {}
 
     def n_bars(self, window: Window = WHOLE) -> int:
         """Return the bars of the traded markets in a window, for progress."""
