@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.unit.core.strategy.plugins import installed
+from tests.unit.core.strategy.tiny_strategies import FUTURE
 from tradesentry import __version__
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.cli import app
@@ -239,6 +240,30 @@ def test_a_check_that_fails_ends_with_one_and_says_why(tradesentry, tmp_path):
     assert code == 1
     assert row["result"] == "FAILED"
     assert "Some state is not saved" in row["detail"]
+
+
+def test_costs_are_checked_and_shown_with_units(tradesentry):
+    code, out, _ = tradesentry("check", "breakout", "costs", *PERIOD, "--set", "or_minutes=15")
+
+    table, verdict = (part.splitlines() for part in out.split("\n\n"))
+    assert code == 0
+    assert table[0].split("\t")[:5] == ["costs", "trades", "mean R", "net (USD)", "costs (USD)"]
+    assert [line.split("\t")[0] for line in table[1:]] == ["0x", "1x", "2x"]
+    assert verdict[1].startswith("costs\tpassed\t")
+
+
+def test_a_result_that_hangs_on_one_number_ends_with_one_and_its_table(tradesentry, tmp_path):
+    period = ("--from", "2022-01-03", "--to", "2022-03-05")
+    bars = synthetic_bars(["EURUSD"], timeframe="M15", start=period[1], end=period[3])["EURUSD"].bars
+    FUTURE["mids"] = bars["close"] + bars["spread"] / 2
+    with installed(tmp_path / "plugin", {"tiny": TINY}):
+        code, out, _ = tradesentry("check", "tiny", "sensitivity", *period, "--set", "behavior=spike", "--json")
+
+    row = json.loads(out)[0]
+    assert code == 1
+    assert row["result"] == "FAILED"
+    assert "A spike, not a plateau" in row["detail"]
+    assert {line["parameter"] for line in row["table"] if line["difference (R)"] < -0.1} == {"stop_pips"}
 
 
 def test_the_version_is_printed(tradesentry):
