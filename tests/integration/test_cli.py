@@ -25,6 +25,10 @@ INTERRUPTIBLE = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from tradesentry.cli import main; main()"
 )
 """The command line with Ctrl-C working even where the tests themselves run in the background of a shell."""
+RUN_FILES = {
+    "summary.json", "trades.parquet", "equity.parquet", "rejects.parquet", "config.yaml", "data.json", "log.jsonl",
+}  # fmt: skip
+"""What every run leaves behind."""
 TINY = "tests.unit.core.strategy.tiny_strategies:TinyStrategy"
 
 
@@ -166,6 +170,40 @@ def test_a_back_test_says_what_it_does_shows_a_table_and_where_the_results_are(t
     assert (folder / "report.html").is_file()
     assert "costs 'standard' at 0x, 1x, 2x" in err
     assert yaml.safe_load((folder / "config.yaml").read_text())["or_minutes"] == 15
+
+
+def test_a_run_leaves_all_its_files_and_a_log_of_what_it_did(tradesentry, tmp_path):
+    tradesentry(*SHORT, "--costs", "0,1", "--set", "or_minutes=15", "--limits", "off")
+
+    folder = next((tmp_path / "runs").iterdir())
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    by_event = {line["event"]: line for line in lines}
+    summary = json.loads((folder / "summary.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {*RUN_FILES, "events.parquet", "report.html"}
+    assert [line["event"] for line in lines] == [
+        *("run_resolved", "series_read", "run_warned", "bars_played", "bars_played"),
+        *("events_found", "run_finished", "run_saved"),
+    ]
+    assert all(line["run_id"] == folder.name and line["app"] == "breakout" and line["ts"] for line in lines)
+    assert by_event["run_resolved"]["changed"]["or_minutes"] == 15
+    assert by_event["series_read"]["checksum"] == json.loads((folder / "data.json").read_text())[0]["checksum"]
+    assert by_event["run_warned"]["level"] == "warning"
+    assert {line["cost_scale"] for line in lines if line["event"] == "bars_played"} == {0.0, 1.0}
+    assert by_event["run_finished"]["n_trades"] == summary["metrics"]["n_trades"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        (("--no-report",), set()),
+        (("--no-report", "--events"), {"events.parquet"}),
+        (("--no-events",), {"report.html"}),
+    ],
+)
+def test_report_and_events_are_written_as_asked(tradesentry, tmp_path, options, more):
+    tradesentry(*SHORT, *options)
+
+    assert {path.name for path in next((tmp_path / "runs").iterdir()).iterdir()} == RUN_FILES | more
 
 
 def test_two_runs_in_one_second_have_two_folders(tradesentry, tmp_path):
