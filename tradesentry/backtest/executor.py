@@ -97,6 +97,10 @@ def play_chunk(stages: Mapping[str, Stage], chunk: Chunk, is_stopped: Callable[[
 class Runner(AbstractContextManager["Runner"], Protocol):
     """Where chunks run."""
 
+    @property
+    def workers(self) -> int:
+        """Return how many chunks run at a time."""
+
     def run(self, stages: Mapping[str, Stage], chunks: Iterable[Chunk]) -> Iterator[Done]:
         """Yield the outcomes of chunks as they are done, in any order."""
 
@@ -105,8 +109,13 @@ class _Pool:
     """What thread and process pools share: a few chunks in flight, and a clean stop."""
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self._workers = workers
         self._stop = threading.Event()
+
+    @property
+    def workers(self) -> int:
+        """Return how many chunks run at a time."""
+        return self._workers
 
     def __enter__(self) -> Self:
         return self
@@ -207,13 +216,18 @@ class Ray:
             _ray().shutdown()
             self._is_mine = False
 
+    @property
+    def workers(self) -> int:
+        """Return the processors of the cluster."""
+        return max(1, int(_ray().cluster_resources().get("CPU", 1)))
+
     def run(self, stages: Mapping[str, Stage], chunks: Iterable[Chunk]) -> Iterator[Done]:
         """Yield the outcomes of chunks as they are done, in any order."""
         ray = _ray()
         remote = ray.remote(num_cpus=1, max_retries=5)(_play_remotely)
         code = {key: code_digest(stage.run.strategy) for key, stage in stages.items()}
         handles = {key: ray.put(stage) for key, stage in stages.items()}
-        most = IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        most = IN_FLIGHT * self.workers
         waiting: list[Any] = []
         source = iter(chunks)
         chunk = next(source, None)

@@ -22,6 +22,7 @@ from tradesentry.backtest.source_code import code_digest
 from tradesentry.core.strategy.base_strategy import StrategyConfig
 
 DIGEST_BYTES = 12
+FAR_FUTURE = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,11 @@ class Window:
 
     start_ns: int | None = None
     end_ns: int | None = None
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Return both ends; those of all time where they are the data's."""
+        return self.start_ns or 0, FAR_FUTURE if self.end_ns is None else self.end_ns
 
 
 WHOLE = Window()
@@ -55,6 +61,10 @@ class Stage:
     """What variants share on one set of markets."""
 
     run: ResolvedRun
+
+    def __reduce__(self) -> tuple[type["Stage"], tuple[ResolvedRun]]:
+        """Travel without what can be made again."""
+        return Stage, (self.run,)
 
     @cached_property
     def digest(self) -> str:

@@ -16,6 +16,7 @@ from tradesentry.backtest.stage import Stages
 from tradesentry.backtest.store import Store
 
 STORE_FOLDER = ".work"
+CHUNKS_PER_WORKER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,11 @@ class Study:
         if missing:
             yield from self._played(list(missing.values()))
 
-    def outcomes_by_digest(self, jobs: Sequence[Job], *, is_expected: bool = False) -> dict[str, Outcome]:
-        """Return the outcome of every job by its digest."""
-        return {job.digest: outcome for job, outcome in self.outcomes(jobs, is_expected=is_expected)}
+    def again(self, job: Job) -> Outcome:
+        """Return the outcome of a job that the study has had before; it is not counted twice."""
+        for _, outcome in self._found([job]):
+            return outcome
+        return self.stages[job.stage].play(job.variant.config, job.window, cost_scale=job.cost_scale)
 
     @property
     def progress(self) -> Progress:
@@ -114,7 +117,10 @@ class Study:
             self._is_warm = True
         by_digest = {job.digest: job for job in jobs}
         used = {job.stage: self.stages[job.stage] for job in jobs}
-        for done in self._runner.run(used, chunks_of(jobs, chunk_bars=self._chunk_bars)):
+        # Few plays are spread thinner, so that every worker has something to do.
+        share = sum(job.n_bars for job in jobs) // (CHUNKS_PER_WORKER * self._runner.workers)
+        chunks = chunks_of(jobs, chunk_bars=min(self._chunk_bars, share))
+        for done in self._runner.run(used, chunks):
             if not done:
                 continue
             self._store(by_digest[next(iter(done))].stage).write(done)

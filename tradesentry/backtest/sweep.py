@@ -216,7 +216,7 @@ class _Sweep:
         same = [outcome.returns for outcome in played if len(outcome.returns) == length]
         best = ranked[0]
         stage_key, stage = self.study.stages.of(best.variant.config)
-        whole = next(self.study.outcomes([new_job(stage_key, stage, best.variant, WHOLE)]))[1]
+        whole = self.study.again(new_job(stage_key, stage, best.variant, WHOLE))
         return evidence_of(
             whole.returns,
             gains=np.ascontiguousarray(whole.trades["net"]),
