@@ -65,7 +65,7 @@ def state_dtype(capacity: int) -> np.dtype[Any]:
             ("last_index", "i8"),
             ("new_direction", "i8"),  # of the gap made on this bar, 0 none
             ("new_id", "i8"),
-            ("newest_up", "i8"),  # n of the bar on which the newest gap of a direction was made, 0 none
+            ("newest_up", "i8"),  # 1 + index of the bar on which the newest up gap became known, 0 none
             ("newest_down", "i8"),
             ("joinable_id", "i8"),  # gap made on the last bar, 0 none
             ("joinable_direction", "i8"),
@@ -179,9 +179,9 @@ def _make(params: Any, state: Any, bar: Any, direction: int, atr_before: float, 
     state.new_direction = direction
     state.new_id = zone.id
     if direction > 0:
-        state.newest_up = state.n + 1
+        state.newest_up = events.bar_index + 1
     else:
-        state.newest_down = state.n + 1
+        state.newest_down = events.bar_index + 1
 
 
 @kernel

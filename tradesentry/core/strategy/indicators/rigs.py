@@ -22,6 +22,7 @@ from tradesentry.core.strategy.indicators import (
     liquidity,
     midpoint,
     opening_range,
+    order_blocks,
     regime,
     resample,
     sessions,
@@ -111,6 +112,11 @@ def wants_days_beside_windows(params: Any) -> bool:
     """Explicit windows do not replace FX days for weekends and for widths in ATR of FX days."""
     is_limited = params.w_lo is not None or params.w_hi is not None
     return wants_weekends(params.atr) or wants_weekends(params.day_atr) or (params.width_unit == "atr_d" and is_limited)
+
+
+def wants_weekends_of_blocks(params: Any) -> bool:
+    """The ATR of structure, or that of gaps, needs a calendar."""
+    return wants_weekends(params.structure.atr) or wants_weekends(params.gaps.atr)
 
 
 def fill_nothing(_params: Any, _record: Any, _tick: float) -> None:
@@ -340,5 +346,13 @@ RIGS: dict[str, Rig] = {
         zone_rigs.grid_step,
         market_fields=grid_basket.MARKET_FIELDS,
         fill=grid_basket.fill_market,
+    ),
+    "order_blocks": Rig(
+        order_blocks.OrderBlocksParams,
+        zone_rigs.order_blocks_state,
+        zone_rigs.order_blocks_step,
+        needs_calendar=wants_weekends_of_blocks,
+        market_fields=(("tick", "f8"),),
+        fill=zone_rigs.fill_tick,
     ),
 }

@@ -62,7 +62,7 @@ ZONE: Final = np.dtype(
         ("mid", "f8"),
         ("far", "f8"),
         ("deepest", "f8"),  # how far price came into the zone; kept where it fills
-        ("fill", "f8"),  # the same as a fraction of its height, 0..1
+        ("filled", "f8"),  # the same as a fraction of its height, 0..1
         ("born", "i8"),  # RING.n_bars when it became known
         ("known_index", "i8"),
         ("origin_index", "i8"),

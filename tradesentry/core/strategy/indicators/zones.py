@@ -60,7 +60,7 @@ def emit(zone: Any, life: Any, code: int, price: float, events: Any) -> None:
     item.price = price
     item.other_index = zone.other_index
     if life.value == FILL_FRACTION:
-        item.value = zone.fill
+        item.value = zone.filled
     elif life.value == TOUCHES:
         item.price = zone.near
         item.other_price = zone.far
@@ -78,9 +78,9 @@ def _deepen(zone: Any, reach: float) -> None:
         return
     zone.deepest = reach
     if d * (reach - zone.far) <= 0.0:
-        zone.fill = 1.0
+        zone.filled = 1.0
     else:
-        zone.fill = (zone.near - reach) / (zone.near - zone.far)
+        zone.filled = (zone.near - reach) / (zone.near - zone.far)
 
 
 @kernel
@@ -260,7 +260,7 @@ def add(ring: Any, direction: int, near: float, far: float, bar: Any, life: Any,
     zone.mid = 0.5 * (near + far)
     zone.far = far
     zone.deepest = near
-    zone.fill = 0.0
+    zone.filled = 0.0
     zone.born = ring.n_bars
     zone.known_index = events.bar_index
     zone.origin_index = -1

@@ -5,7 +5,7 @@ hand them a planted fault and see them fail.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class Case:
         complement_columns: Values that the mirror subtracts from 1.
         unmirrored: Columns that the mirror may change: relative band widths.
         has_mirror: False where the whole output depends on such a column.
+        capacity: Live objects a side.
         ups_come_first: Of two objects made by one bar the upper one comes first: the mirror swaps them and their ids.
     """
 
@@ -59,11 +60,12 @@ class Case:
     unmirrored: tuple[str, ...] = ()
     has_mirror: bool = True
     ups_come_first: bool = False
+    capacity: int = 64
 
     def options(self) -> dict[str, Any]:
         """Return the keyword arguments of `run` and `stream`."""
         calendar = None if self.calendar is None else calendar_of(*self.calendar)
-        return {"calendar": calendar, "tick": TICK, "output": self.output}
+        return {"calendar": calendar, "tick": TICK, "output": self.output, "capacity": self.capacity}
 
     def run(self, bars: Any, **changes: Any) -> pl.DataFrame:
         """Run the component over bars."""
@@ -112,6 +114,34 @@ def _midpoint(label: str, **params: Any) -> Case:
     return Case(f"midpoint {label}", "midpoint", {**shared, **params}, calendar=SESSIONS)
 
 
+class GridCase(Case):
+    """A grid a few ticks around the start of the random bars; it scales with the tick."""
+
+    def run(self, bars: Any, **changes: Any) -> pl.DataFrame:
+        """Run it with levels on the grid of the tick; profits are given as if the tick were TICK."""
+        tick = changes.get("tick", TICK)
+        frame = run(self.component, self.params_at(tick), bars, **{**self.options(), **changes})
+        is_profit = pl.col("event").cast(pl.String).str.starts_with("BASKET")
+        return frame.with_columns(
+            value=pl.when(is_profit).then(pl.col("value") * (TICK / tick)).otherwise(pl.col("value"))
+        )
+
+    def stream(self) -> Stream:
+        """Return the component ready for bars."""
+        return stream(self.component, self.params_at(TICK), **self.options())
+
+    def params_at(self, tick: float) -> dict[str, Any]:
+        """Return the parameters with prices, which `params` gives in ticks from the start, as prices."""
+        at = {"levels": lambda steps: tuple((144_180 + step) * tick for step in steps)}
+        at |= {"stop": lambda step: (144_180 + step) * tick, "tp": lambda step: step * tick}
+        return {name: at.get(name, lambda given: given)(value) for name, value in self.params.items()}
+
+
+def _order_blocks(label: str, **params: Any) -> Case:
+    within = {"swings": SMALL_PIVOTS, "atr": {"n_bars": 5}}
+    return Case(f"order blocks {label}", "order_blocks", {"structure": within, "max_age": 24, **params})
+
+
 BAND_PRICES = ("lower", "middle", "upper")
 SMALL_REGIME = {
     "fast_bars": 3, "slow_bars": 6, "slope_bars": 2, "er_bars": 8, "adx": {"n_bars": 4}, "resample": {"minutes": 30}
@@ -155,6 +185,7 @@ CASES = [
     _liquidity("of all sources"),
     _liquidity("with depth and patience", reclaim=3, depth_atr=0.2, eq_atr=0.0),
     _liquidity("without equal levels", eq_atr=0.0, sources=("pivots",), reclaim=0),
+    replace(_liquidity("with full sides"), capacity=3),
     *(_dealing_range(source) for source in ("swings", "leg", "day", "session")),
     _midpoint("at the close"),
     _midpoint("at the equilibrium", anchor="eq", reset_calendar="fx_day"),
@@ -163,6 +194,7 @@ CASES = [
     Case(
         "gaps that invert and join", "gaps",
         {"inversions": True, "join_consecutive": True, "contiguous_only": False, "body_filter": False, "max_age": 40},
+        capacity=3,
     ),
     Case(
         "large gaps of overlapping bars", "gaps",
@@ -171,6 +203,16 @@ CASES = [
     Case(
         "supply and demand", "supply_demand", {"max_age": 24, "dep_atr": 0.6, "max_base": 3, "atr": {"n_bars": 5}},
         unmirrored=("value",),
+    ),
+    _order_blocks("of extremes"),
+    _order_blocks("of bodies that turn around", select="last_opposite", zone="body", zone_break="wick", breakers=True),
+    _order_blocks("with a gap and displacement", needs_gap=True, disp_atr=0.3, max_range_atr=2.0, breakers=True),
+    GridCase(
+        "buying grid", "grid", {"side": 1, "levels": (-3, -6, -9), "units": (1, 2, 3), "stop": -60, "tp": 9},
+        has_mirror=False,
+    ),
+    GridCase(
+        "selling grid", "grid", {"side": -1, "levels": (2, 4), "units": (2, 1), "stop": 7, "tp": 20}, has_mirror=False
     ),
 ]  # fmt: skip
 

@@ -14,8 +14,8 @@ from tests.unit.core.strategy.indicators.oracles import Columns, true_ranges, wi
 
 DAY_NS = 86_400_000_000_000
 COLUMNS = (
-    "known_index", "event", "direction", "id", "origin_index", "price_low", "price_high", "price", "other_price",
-    "other_index", "value",
+    "known_index", "event", "direction", "id", "parent_id", "origin_index", "price_low", "price_high", "price",
+    "other_price", "other_index", "value",
 )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ class Zone:
     far: float
     origin: int
     other_index: int = -1
+    parent_id: int = -1
     pattern: int = 0
     id: int = 0
     end: int = 1 << 30
@@ -121,13 +122,13 @@ def rows(found: list[Zone], value: Callable[[Zone, int, str], float], *, is_base
         for zone in found
         for t, step, word, price, direction in zone.says
     ]
-    return [
-        (
-            t, word, direction, zone.id, zone.origin, min(zone.near, zone.far), max(zone.near, zone.far),
-            zone.near if is_base else price, zone.far if is_base else np.nan, zone.other_index, value(zone, t, word),
-        )
-        for t, _, _, _, _, zone, word, price, direction in sorted(said, key=lambda row: row[:5])
-    ]  # fmt: skip
+    table = []
+    for t, _, _, _, _, zone, word, price, direction in sorted(said, key=lambda row: row[:5]):
+        low, high = sorted((zone.near, zone.far))
+        shown, other = (zone.near, zone.far) if is_base else (price, np.nan)
+        seats = (zone.id, zone.parent_id, zone.origin)
+        table.append((t, word, direction, *seats, low, high, shown, other, zone.other_index, value(zone, t, word)))
+    return table
 
 
 def same_rows(frame: Any, expected: list[Any]) -> bool:
@@ -142,10 +143,14 @@ def _is_same(a: Any, b: Any) -> bool:
     return bool(np.isclose(a, b, rtol=1e-12, atol=0.0, equal_nan=True)) if isinstance(a, float) else a == b
 
 
+def atrs(bars: Any, n: int) -> list[float]:
+    """Return the ATR of every bar; NaN while it does not exist."""
+    return [np.nan] * n + wilder(true_ranges(bars), n) if len(bars) > n else [np.nan] * len(bars)
+
+
 def atrs_before(bars: Any, n: int) -> list[float]:
-    """Return the ATR of the bar before, for every bar; NaN while it does not exist."""
-    known = [np.nan] * n + wilder(true_ranges(bars), n) if len(bars) > n else [np.nan] * len(bars)
-    return [np.nan, *known[:-1]]
+    """Return the ATR of the bar before, for every bar."""
+    return [np.nan, *atrs(bars, n)[:-1]]
 
 
 def gaps(bars: Any, params: Any, *, tick: float = 0.0, capacity: int = 64) -> list[Any]:
@@ -256,3 +261,58 @@ def _departure(bars: Any, run: list[int], t: int) -> Zone | None:
     if bars.close[t] < low:
         return Zone(t, -1, min(bottoms), max(high, bars.high[t]), run[0])
     return None
+
+
+def order_blocks(bars: Any, breaks: list[dict[str, Any]], params: Any, *, tick: float = 0.0, capacity: int = 64) -> Any:
+    """Return the events of order blocks, given the BOS and CHOCH rows of the same bars."""
+    bars = Columns(bars)
+    found: list[Zone] = []
+    for t, _, _, zone, parent in sorted(_blocks_of(bars, breaks, params, tick), key=lambda row: row[:3]):
+        twins = [other for other in found if (other.origin, other.direction) == (zone.origin, zone.direction)]
+        if any(other.end > t and not any(said[1] == 3 and said[0] <= t for said in other.says) for other in twins):
+            continue
+        zone.id, zone.born, zone.parent_id = len(found) + 1, t, parent
+        live(
+            bars, zone, BLOCK_WORDS, max_age=params.max_age, flips=params.breakers, by_wick=params.zone_break == "wick"
+        )
+        side = [other for other in found if other.direction == zone.direction and other.end > t]
+        if len(side) >= capacity:
+            end_now(side[0], t, BLOCK_WORDS.dropped)
+        zone.says.append((t, 8, BLOCK_WORDS.new, zone.near, zone.direction))
+        found.append(zone)
+    return rows(found, lambda *_: np.nan)
+
+
+def _blocks_of(bars: Any, breaks: list[dict[str, Any]], params: Any, tick: float) -> list[Any]:
+    """Return (known bar, waited for a gap, break id, zone, break id) of every break that passes the filters."""
+    atr = atrs(bars, params.structure.atr.n_bars)
+    gap_atr = atrs_before(bars, params.gaps.atr.n_bars)
+    made = [(t, _gap_at(bars, t, params.gaps, gap_atr[t], tick)) for t in range(2, len(bars))]
+    blocks = []
+    for row in breaks:
+        t, p, d = row["known_index"], row["origin_index"], row["direction"]
+        k = _candle(bars, p, t, d, params.select)
+        if params.max_range_atr is not None and not bars.high[k] - bars.low[k] <= params.max_range_atr * atr[t]:
+            continue
+        if params.disp_atr > 0 and not abs(bars.close[t] - bars.open[t]) >= params.disp_atr * atr[t - 1]:
+            continue
+        top, bottom = bars.high[k], bars.low[k]
+        if params.zone == "body":
+            top, bottom = max(bars.open[k], bars.close[k]), min(bars.open[k], bars.close[k])
+        zone = Zone(t, d, top if d > 0 else bottom, bottom if d > 0 else top, k, other_index=p)
+        known, waited = t, 0
+        if params.needs_gap:
+            ups = [u for u, gap in made if gap is not None and gap.direction == d and p <= u <= t + 1]
+            if not ups:
+                continue
+            known, waited = (t, 0) if ups[0] < t else (ups[0], 1)
+        blocks.append((known, waited, row["id"], zone, row["id"]))
+    return blocks
+
+
+def _candle(bars: Any, p: int, t: int, d: int, select: str) -> int:
+    opposite = [k for k in range(p, t) if (bars.close[k] - bars.open[k]) * d < 0]
+    if select == "last_opposite" and opposite:
+        return opposite[-1]
+    worst = [(d * (bars.low[k] if d > 0 else bars.high[k]), -k) for k in range(p + 1, t)]
+    return -min(worst)[1] if worst else t - 1
