@@ -5,6 +5,7 @@ account's limits. A window ends for new ideas only: what is open then keeps its 
 for the embargo, while the next window has already begun with what the account was worth.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from tradesentry.backtest.metrics.fx_time import DAY_NS
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.runner import collect, new_arena, new_lanes
-from tradesentry.backtest.stage import FAR_FUTURE, Stage, Window
+from tradesentry.backtest.stage import FAR_FUTURE, Stage, Stages, Window
 from tradesentry.backtest.tables import equity_table, reject_table, trade_table
 from tradesentry.backtest.variants import Variant
 from tradesentry.core.domain.orders import ExitReason, TradingState
@@ -100,6 +101,27 @@ def play_window(
         since,
         sum(int(np.sum(s.bars["open_ns"] >= start_ns)) for s in run.data.series[: run.data.n_traded]),
     )
+
+
+def play_portfolio(run: ResolvedRun, variants: Sequence[Variant]) -> BacktestResult:
+    """Play variants side by side over the whole period, each with an equal part of every market's risk budget.
+
+    Args:
+        run: The base run with markets and settings.
+        variants: What shares the account; their trades carry their position in the sequence.
+    """
+    stages = Stages(run.strategy.name, run)
+    groups: dict[str, tuple[Stage, list[Share]]] = {}
+    for number, variant in enumerate(variants):
+        key, stage = stages.of(variant.config)
+        shares = [Share(variant, number, symbol, 1.0 / len(variants)) for symbol in stage.symbols]
+        groups.setdefault(key, (stage, []))[1].extend(shares)
+    used, shared = zip(*groups.values(), strict=True)
+    settings = run.settings
+    started = time.perf_counter()
+    window = Window(*stages.of(run.config)[1].span)
+    play = play_window(used, shared, window, capital=settings.capital, cost_scale=settings.cost_scale, tail_ns=0)
+    return join_windows(run, [play], seconds=time.perf_counter() - started)
 
 
 def _joined(
