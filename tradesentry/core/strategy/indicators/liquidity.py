@@ -242,6 +242,7 @@ def _drop_oldest(own: Any, side: int, events: Any) -> None:
     for i in range(1, own.n):
         copy_record(own.pools[i - 1], own.pools[i])
     own.n -= 1
+    _summarize(own, side)
 
 
 @kernel
@@ -250,6 +251,8 @@ def _add(state: Any, side: int, source: int, level: float, index: int, open_ns: 
     own = state.highs if side > 0 else state.lows
     if own.n == len(own.pools):
         _drop_oldest(own, side, events)
+    if own.n == 0 or side * (own.nearest - level) > 0.0:
+        own.nearest = level
     pool = own.pools[own.n]
     own.n += 1
     state.n_pools += 1
@@ -265,7 +268,6 @@ def _add(state: Any, side: int, source: int, level: float, index: int, open_ns: 
     pool.extreme = np.nan
     item = events.items[_emit(pool, _POOL_NEW, side, events)]
     item.value = pool.count
-    _summarize(own, side)
 
 
 @kernel

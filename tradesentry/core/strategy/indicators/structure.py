@@ -46,7 +46,8 @@ class StructureParams(ParamsModel):
     )
     choch_level: Literal["last", "protected"] = Field(
         "last",
-        description="Level of a break against the trend: the last swing, or the one where the last leg started.",
+        description="Level of a break against the trend: the last swing, or the one where the last leg started, "
+        "unless that was broken before.",
     )
     swings: SwingsParams = SwingsParams()
     atr: AtrParams = AtrParams()
@@ -153,15 +154,19 @@ def _is_beyond(params: Any, level: Any, side: int, bar: Any, buffer: float) -> b
 
 @kernel
 def _is_protected(params: Any, state: Any, side: int) -> bool:
-    """Return whether a break on `side` is judged against the origin of the last leg."""
-    return bool(params.choch_level == _PROTECTED and state.trend == -side and state.origin.swing.id > 0)
+    """Return whether a break on `side` is judged against the origin of the last leg.
+
+    An origin that was broken before its leg started can not be broken again; then the last swing counts, as ever.
+    """
+    is_usable = state.origin.swing.id > 0 and not state.origin.is_broken
+    return bool(params.choch_level == _PROTECTED and state.trend == -side and is_usable)
 
 
 @kernel
 def _breaks(params: Any, state: Any, side: int, bar: Any, buffer: float) -> bool:
     """Return whether the bar breaks its level on `side` for the first time."""
     if _is_protected(params, state, side):
-        return bool(not state.origin.is_broken and _is_beyond(params, state.origin, side, bar, buffer))
+        return _is_beyond(params, state.origin, side, bar, buffer)
     level = state.high if side > 0 else state.low
     return bool(not level.is_broken and _is_beyond(params, level, side, bar, buffer))
 
@@ -187,7 +192,6 @@ def _break(params: Any, state: Any, side: int, bar: Any, buffer: float, events: 
     if _is_beyond(params, last, side, bar, buffer):
         last.is_broken = True
     copy_record(state.origin, opposite)
-    state.origin.is_broken = False
     state.trend = side
     state.direction = side
     state.is_choch = is_choch
