@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from tradesentry.backtest import engine
+from tradesentry.backtest.baselines import with_baselines
 from tradesentry.backtest.commands.request import AccountRequest, JsonOption, MarketRequest, RunsOption, takes_requests
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, progress_bar, say
@@ -138,6 +139,22 @@ def result_rows(result: BacktestResult) -> list[dict[str, Any]]:
     return rows
 
 
+def baseline_rows(result: BacktestResult) -> list[dict[str, Any]]:
+    """Return the strategy and its baselines as rows for the terminal."""
+    summary = result.summary
+    own = {"label": result.app, **{key: summary[key] for key in ("n_trades", "mean_r", "total_return")}}
+    return [
+        {
+            "entries": row["label"],
+            "trades": row["n_trades"],
+            "mean R": format_metric(row["mean_r"], "R"),
+            "p-value": "-" if row.get("p_value") is None else f"{row['p_value']:.3f}",
+            "return (%)": format_metric(row["total_return"], "fraction"),
+        }
+        for row in (own, *result.baselines)
+    ]
+
+
 def format_metric(value: Any, unit: str) -> str:
     """Return a metric as text: fractions as percent, counts whole, the rest with two decimals."""
     if value is None:
@@ -156,6 +173,7 @@ def show_result(result: BacktestResult, folder: Path, *, as_json: bool) -> None:
             "is_synthetic": result.is_synthetic,
             "summary": result.summary,
             "cost_runs": result.cost_runs,
+            "baselines": result.baselines,
             "warnings": result.warnings,
             "status": result.status,
             "timing": result.timing,
@@ -168,6 +186,9 @@ def show_result(result: BacktestResult, folder: Path, *, as_json: bool) -> None:
 
     evaluation = evaluate(result)
     print_table(result_rows(result))
+    if result.baselines:
+        sys.stdout.write("\n")
+        print_table(baseline_rows(result))
     sys.stdout.write(f"\n{verdict(result, evaluation)['headline']}\n")
     for warning in warnings(result, evaluation):
         say(f"{warning['title'].lower()}: {warning['text']}")
@@ -184,6 +205,9 @@ def backtest_app(
     market: MarketRequest,
     account: AccountRequest,
     costs: CostsOption = "1",
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Compare with chance: 1,000 draws of each baseline; takes seconds.")
+    ] = False,
     out: RunsOption = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     events: Annotated[
@@ -200,6 +224,10 @@ def backtest_app(
         log.resolved(run)
         announce(run, levels)
         result = play_levels(run, levels, log=log, quiet=as_json)
+        if baselines:
+            say("playing the baselines ...")
+            result = with_baselines(run, result)
+            log.step("baselines_played", baselines=[row["name"] for row in result.baselines])
         if report if events is None else events:
             result = with_events(run, result)
             log.step("events_found", events=0 if result.events is None else result.events.height)
