@@ -104,8 +104,8 @@ def wants_sessions(_params: Any) -> bool:
 
 
 def wants_higher_days(params: Any) -> bool:
-    """The higher timeframe, or its ADX, needs a calendar."""
-    return wants_days(params.resample) or wants_weekends(params.adx)
+    """The higher timeframe, its ADX, or the ATR beside its structure needs a calendar."""
+    return wants_days(params.resample) or wants_weekends(params.adx) or wants_weekends(params.structure.atr)
 
 
 def wants_days_beside_windows(params: Any) -> bool:
@@ -249,7 +249,15 @@ def _opening_range(params: Any, state: Any, hygiene: Any, clock: Any, events: An
     )
 
 
-REGIME_STATE = np.dtype([("higher", resample.STATE), ("regime", regime.STATE), ("unseen", ev.EVENTS)], align=True)
+REGIME_STATE = np.dtype(
+    [
+        ("higher", resample.STATE),
+        ("structure", structure_rigs.STRUCTURE_STATE),  # of the higher timeframe
+        ("regime", regime.STATE),
+        ("unseen", ev.EVENTS),
+    ],
+    align=True,
+)
 
 
 @kernel
@@ -260,8 +268,12 @@ def _regime(params: Any, state: Any, hygiene: Any, clock: Any, events: Any, row:
     if status != 0:
         return status
     for k in range(state.higher.n_new):
-        regime.update_higher(params, state.regime, state.higher.new[k], state.higher.new_is_weekend[k] != 0)
-    status = regime.update(params, state.regime, bar, 0, events)
+        bucket = state.higher.new[k]
+        is_weekend = state.higher.new_is_weekend[k] != 0
+        regime.update_higher(params, state.regime, bucket, is_weekend)
+        if regime.needs_structure(params):
+            structure_rigs.follow_structure(params.structure, state.structure, bucket, is_weekend, state.unseen)
+    status = regime.update(params, state.regime, bar, state.structure.structure.trend, events)
     row.is_set = regime.is_ready(params, state.regime)
     row.values[0] = state.regime.trend
     row.values[1] = state.regime.efficiency_ratio

@@ -189,6 +189,11 @@ CASES = [
     *(_dealing_range(source) for source in ("swings", "leg", "day", "session")),
     _midpoint("at the close"),
     _midpoint("at the equilibrium", anchor="eq", reset_calendar="fx_day"),
+    Case(
+        "trend of structure", "regime",
+        {**SMALL_REGIME, "trend_mode": "structure", "structure": {"swings": {"left_bars": 1, "right_bars": 1}}},
+        output="events", odd_columns=("direction",), unmirrored=("value",),
+    ),
     Case("trend and range events", "regime", SMALL_REGIME, output="events", unmirrored=("value",)),
     Case("gaps", "gaps", {"max_age": 24}),
     Case(

@@ -46,19 +46,16 @@ def pivots(bars: Any, left: int, right: int) -> list[tuple[int, int, int, float]
     return found
 
 
-def final_swings(
-    bars: Any, t: int, left: int, right: int, *, dual: str = "opposite_first", first_pivot: int = 0
-) -> list[Swing]:
-    """Return the alternating swings as they are known at the close of bar t.
+def alternate(known: list[tuple[int, int, int, float]], *, dual: str, first_pivot: int) -> list[Swing]:
+    """Return the alternating swings of the pivots that are known.
 
     Pivots in their order fall into runs of one direction; each run is the swing of its most extreme pivot, the earliest
     of equals.
     """
-    bars = columns(bars)
     runs: list[list[Swing]] = []
     by_bar: dict[int, list[Swing]] = {}
-    for known, direction, p, price in pivots(bars, left, right):
-        if known <= t and p >= first_pivot:
+    for _, direction, p, price in known:
+        if p >= first_pivot:
             by_bar.setdefault(p, []).append((direction, p, price))
     for both in by_bar.values():
         if len(both) == 2 and dual == "high_only":
@@ -73,10 +70,15 @@ def final_swings(
     return [max(run, key=lambda swing: (swing[0] * swing[2], -swing[1])) for run in runs]
 
 
-def swing_lists(bars: Any, left: int, right: int, **options: Any) -> list[list[Swing]]:
-    """Return `final_swings` at every bar."""
-    bars = columns(bars)
-    return [final_swings(bars, t, left, right, **options) for t in range(len(bars))]
+def swing_lists(
+    bars: Any, left: int, right: int, *, dual: str = "opposite_first", first_pivot: int = 0
+) -> list[list[Swing]]:
+    """Return the alternating swings as they are known at the close of every bar."""
+    found = pivots(bars, left, right)
+    return [
+        alternate([pivot for pivot in found if pivot[0] <= t], dual=dual, first_pivot=first_pivot)
+        for t in range(len(bars))
+    ]
 
 
 def swing_events(lists: list[list[Swing]]) -> list[tuple[Any, ...]]:

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from tests.unit.core.strategy.indicators import structure_oracles as oracles
 from tests.unit.core.strategy.indicators.series import make_bars, random_bars
 from tests.unit.core.strategy.indicators.structure_oracles import plain
+from tradesentry.core.domain.records import BAR
 from tradesentry.core.strategy.config import params_record
-from tradesentry.core.strategy.indicators import run, structure
+from tradesentry.core.strategy.indicators import regime, run, structure
+from tradesentry.core.strategy.indicators.regime import RegimeParams
 from tradesentry.core.strategy.indicators.structure import StructureParams
+from tradesentry.core.utils.kernel import new_records
 
 ONE = {"left_bars": 1, "right_bars": 1}
 RISE = (10.0, 14.0, 11.0, 12.0)
@@ -215,3 +218,41 @@ def test_random_bars_make_every_kind_of_break():
         ("BOS", 1), ("BOS", -1), ("CHOCH", 1), ("CHOCH", -1),
     }  # fmt: skip
     assert np.isin([-1.0, 0.0, 1.0], said["value"]).all()
+
+
+def _hours(bars: Any) -> Any:
+    """Return the bars of whole hours, from four bars each."""
+    hours = new_records(len(bars) // 4, BAR)
+    quarters = {name: bars[name].reshape(-1, 4) for name in BAR.names}
+    for name, i in (("open_ns", 0), ("open", 0), ("close_ns", 3), ("close", 3)):
+        hours[name] = quarters[name][:, i]
+    hours.high, hours.low = quarters["high"].max(1), quarters["low"].min(1)
+    return hours
+
+
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 10_000), mode=st.sampled_from(["structure", "both"]))
+def test_the_trend_of_a_higher_timeframe_is_the_state_of_its_structure(seed: int, mode: str):
+    """Fails when an unfinished bucket is read, or when `both` takes one part alone (both tried)."""
+    bars = random_bars(400, seed, start="2024-01-08T00:00", missing=0.0)
+    shared = {"fast_bars": 2, "slow_bars": 4, "slope_bars": 1, "er_bars": 2, "adx": {"n_bars": 2}}
+
+    rows = run("regime", {**shared, "trend_mode": mode, "structure": {"swings": ONE}}, bars)
+    by_ema = run("regime", shared, bars)
+
+    hours = _hours(bars)
+    found = oracles.breaks(hours, oracles.swing_lists(hours, 1, 1))
+    ema = dict(zip(by_ema["index"], by_ema["trend"], strict=True))
+    assert rows.height > 300
+    for t, trend in zip(rows["index"], rows["trend"], strict=True):
+        past = [one.side for one in found if one.t <= (t + 1) // 4 - 1]
+        expected = past[-1] if past else 0
+        assert trend == (expected if mode == "structure" or ema[t] == expected else 0)
+
+
+def test_a_trend_of_structure_asks_for_the_bars_of_its_first_break():
+    # ADX needs 2 x 2 buckets; pivots of 20 bars a side need 41, and the first break one more.
+    swings = {"left_bars": 20, "right_bars": 20}
+    params = RegimeParams(trend_mode="structure", adx={"n_bars": 2}, structure={"swings": swings})
+
+    assert regime.higher_bars_needed(params_record(params)[0]) == 42
