@@ -181,7 +181,7 @@ GENERAL: Final = (
     Baseline(
         "placebo",
         "Placebo: random bars of similar ATR",
-        "The same side, stop distance and target at a random bar of similar ATR, so the place is worth nothing.",
+        "The same side, stop distance and target at a random bar of similar ATR: what was the place worth?",
         _placebo,
     ),
 )

@@ -111,19 +111,19 @@ SUITE: Final = Suite(
         Baseline(
             "random_side",
             "Same times, random side",
-            "The entries of the strategy with a random direction, so the side of the break is worth nothing.",
+            "The entry times of the strategy with a random direction: what was the side worth?",
             _random_side,
         ),
         Baseline(
             "random_time",
             "Same side, random later time",
-            "The same direction at a random later time of the entry window, so the moment is worth nothing.",
+            "The same direction at a random later time of the entry window: what was the moment worth?",
             _random_time,
         ),
         Baseline(
             "session_start",
             "Purchase at session start",
-            "A purchase at the start of the same sessions, so the days are worth nothing but their drift.",
+            "A purchase at the start of the same sessions: what was the drift of those days worth?",
             _session_start,
             is_random=False,
         ),

@@ -79,9 +79,9 @@ def baseline_parts(document: Document, *, table: Callable[..., str]) -> list[tup
         *(("Return", True), ("Max. drawdown", True)),
     )
     rows = [_row({key: values[i] for key, values in columns.items()}, i == 0) for i in range(len(columns["name"]))]
-    note = NOTE.format(n=max(columns["n_draws"]) or 0)
+    note = NOTE.format(n=max(n or 0 for n in columns["n_draws"]))
     body = f'<p class="summary">{escape(note)}</p>{table(head, rows, caption="The strategy beside its baselines")}'
-    return [("baselines", "Beside chance", f'<div class="stack">{body}</div>')]
+    return [("baselines", "Beside chance", f'<div class="baselines">{body}</div>')]
 
 
 def _row(value: Mapping[str, Any], is_strategy: bool) -> tuple[str, ...]:
