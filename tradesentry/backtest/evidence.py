@@ -99,6 +99,7 @@ def evidence_of(
     """
     shape = honesty.moments(returns)
     year = math.sqrt(DAYS_PER_YEAR)
+    variance = luck_variance(tried, shape.n)
     return Evidence(
         n_trials=tried.n_trials,
         n_days=len(returns),
@@ -106,13 +107,28 @@ def evidence_of(
         skew=shape.skew,
         kurtosis=shape.kurtosis,
         probabilistic_sharpe=honesty.probabilistic_sharpe(shape),
-        deflated_sharpe=honesty.deflated_sharpe(shape, variance=tried.sharpe_variance, n_trials=tried.n_trials),
-        luck_sharpe=honesty.expected_best_sharpe(tried.sharpe_variance, tried.n_trials) * year,
+        deflated_sharpe=honesty.deflated_sharpe(shape, variance=variance, n_trials=tried.n_trials),
+        luck_sharpe=honesty.expected_best_sharpe(variance, tried.n_trials) * year,
         min_track_days=honesty.min_track_record(shape),
         overfitting=None if variants is None else honesty.backtest_overfitting(variants),
         shuffled=shuffled_drawdowns(gains, capital),
         blocks=block_drawdowns(returns),
     )
+
+
+def luck_variance(tried: Tried, n_days: int) -> float:
+    """Return the variance of Sharpe ratios per day that luck alone gives the trials.
+
+    The variance across trials, as Bailey & López de Prado (2014) take it, but never more than the sampling variance of
+    a single ratio of no skill, 1 / (n - 1): trials that differ because some of them lose heavily to costs make nobody
+    luckier. Below it lies the variance of trials that resemble one another.
+
+    Args:
+        tried: What the ledger knows.
+        n_days: Days of the result that is judged.
+    """
+    single = 1.0 / max(n_days - 1, 1)
+    return min(tried.sharpe_variance, single) if tried.sharpe_variance > 0 else single
 
 
 def sentence(found: Evidence, *, what: str) -> tuple[str, str]:

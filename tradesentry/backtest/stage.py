@@ -19,6 +19,7 @@ from tradesentry.backtest.outcome import Outcome, nothing, outcome_of
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, resolve_run
 from tradesentry.backtest.runner import new_arena, new_lanes
 from tradesentry.backtest.source_code import code_digest
+from tradesentry.core.domain.records import BAR, MARKET
 from tradesentry.core.strategy.base_strategy import StrategyConfig
 
 DIGEST_BYTES = 12
@@ -62,9 +63,13 @@ class Stage:
 
     run: ResolvedRun
 
-    def __reduce__(self) -> tuple[type["Stage"], tuple[ResolvedRun]]:
-        """Travel without what can be made again."""
-        return Stage, (self.run,)
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Travel as plain arrays, which other processes may map without a copy, and without what can be made again."""
+        data = self.run.data
+        series = tuple(replace(one, bars=_plain(one.bars, BAR)) for one in data.series)
+        fine = tuple(_plain(one, BAR) for one in data.fine)
+        run = replace(self.run, data=MarketData(series, data.n_traded, fine), markets=None)
+        return _unpacked, (run, _plain(self.run.markets, MARKET))
 
     @cached_property
     def digest(self) -> str:
@@ -144,6 +149,17 @@ class Stage:
             end = len(opens) if window.end_ns is None else int(np.searchsorted(opens, window.end_ns))
             total += max(0, end - first)
         return total
+
+
+def _plain(records: Any, dtype: Any) -> Any:
+    return np.ascontiguousarray(records).view(np.ndarray).view(dtype)
+
+
+def _unpacked(run: ResolvedRun, markets: Any) -> Stage:
+    """Return the stage that `Stage.__reduce__` packed."""
+    series = tuple(replace(one, bars=one.bars.view(np.recarray)) for one in run.data.series)
+    data = MarketData(series, run.data.n_traded, run.data.fine)
+    return Stage(replace(run, data=data, markets=markets.view(np.recarray)))
 
 
 class Stages:

@@ -10,19 +10,18 @@ on the past told anything about the future. An app may fit a model instead: `fit
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from tradesentry.backtest.data import Bars
 from tradesentry.backtest.evidence import Evidence, evidence_of, rank_correlation
 from tradesentry.backtest.executor import Job, Runner, new_job
 from tradesentry.backtest.experiment import fit_of
-from tradesentry.backtest.folds import Fold, FoldPlan, make_folds, parse_length
+from tradesentry.backtest.folds import Fold, make_folds, parse_length
 from tradesentry.backtest.metrics.fx_time import DAY_NS
 from tradesentry.backtest.outcome import Outcome, days_of
 from tradesentry.backtest.portfolio import Share, WindowPlay, join_windows, play_window, worth_at
@@ -32,10 +31,12 @@ from tradesentry.backtest.search import search
 from tradesentry.backtest.selection import Score, Trades, purged, ranked, score_of, select, weights_of
 from tradesentry.backtest.stage import Stage, Stages, Window
 from tradesentry.backtest.study import Report, Study
-from tradesentry.backtest.sweep import SweepPlan
 from tradesentry.backtest.trials import TrialLedger
 from tradesentry.backtest.variants import Variant, grid_variants, make_variant, random_variants
+from tradesentry.backtest.walks import Choice, FoldRow, TrainWindow, WalkForwardPlan, WalkForwardResult, pooled
 from tradesentry.core.domain.errors import ConfigError
+
+__all__ = ["Choice", "FoldRow", "TrainWindow", "WalkForwardPlan", "WalkForwardResult", "run_walk_forward"]
 
 FloatArray = npt.NDArray[np.float64]
 MAX_TAIL_DAYS: Final = 31
@@ -44,92 +45,6 @@ MAX_TAIL_DAYS: Final = 31
 
 Scores = dict[str, tuple[Score, Score]]
 """Train and test score by variant key."""
-
-
-class WalkForwardPlan(SweepPlan):
-    """Everything a walk-forward is made of: the same plan gives the same results, to the last bit."""
-
-    method: Literal["grid", "random", "optuna", "fit"] = Field("grid", description="How parameters are found.")  # type: ignore[assignment]
-    folds: FoldPlan = Field(FoldPlan(), description="How the period is cut.")
-    top: int = Field(3, ge=1, le=20, description="Most variants per market.")
-    min_trades: int = Field(200, ge=1, description="Train trades that make a variant eligible, over all markets.")
-    min_bound: float | None = Field(None, description="Least lower bound of the mean R; any when absent.")
-    max_overlap: float = Field(0.6, gt=0, le=1, description="Share of common trades from which two are one bet.")
-    weights: Literal["equal", "inverse_volatility"] = Field("equal", description="Shares of a market's risk budget.")
-    cost_levels: tuple[float, ...] = Field((1.0,), description="Multiples of the costs to trade the choice at.")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainWindow:
-    """What `fit` is given: the past of one fold, and nothing after it."""
-
-    run: ResolvedRun
-    """Bars of all markets up to the train window's end, those to warm up on included."""
-    n_before: tuple[int, ...]
-    """Bars per market before the train window."""
-    fold: Fold
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One variant chosen on one market of one fold."""
-
-    fold: int
-    symbol: str
-    variant: Variant
-    weight: float
-    train: Score
-    test: Score
-    """The variant on an account of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoldRow:
-    """What one fold came to."""
-
-    fold: Fold
-    n_variants: int
-    n_eligible: int
-    """Of variants times markets."""
-    rank_correlation: float
-    """Of train and test across variants, mean over markets; nan with fewer than three."""
-    all_test_mean_r: float
-    """Mean R of every variant in the test window: what choosing at random would have shown."""
-    play: WindowPlay | None
-    """None when nothing was chosen."""
-
-
-@dataclass(frozen=True)
-class WalkForwardResult:
-    """A finished walk-forward."""
-
-    plan: WalkForwardPlan
-    folds: tuple[FoldRow, ...]
-    choices: tuple[Choice, ...]
-    result: BacktestResult
-    """Test windows only, joined."""
-    evidence: Evidence
-    run: ResolvedRun
-    study: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def efficiency(self) -> float:
-        """Return the walk-forward efficiency: test over train mean R of what was chosen; nan for a train mean <= 0.
-
-        Source: Pardo (2008), "The Evaluation and Optimization of Trading Strategies", ch. 11, with R for profit.
-        """
-        train = _pooled([c.train for c in self.choices])
-        test = _pooled([c.test for c in self.choices])
-        return test / train if train > 0 else math.nan
-
-    @property
-    def rank_correlation(self) -> tuple[float, float]:
-        """Return the mean rank correlation of train and test over folds and its standard error."""
-        found = np.array([row.rank_correlation for row in self.folds if math.isfinite(row.rank_correlation)])
-        if len(found) < 2:
-            return (float(found[0]) if len(found) else math.nan), math.nan
-        return float(np.mean(found)), float(np.std(found, ddof=1) / math.sqrt(len(found)))
 
 
 def run_walk_forward(
@@ -341,7 +256,7 @@ class _WalkForward:
                 variant, test = self.seen[score.key], scores[score.key][1]
                 self.choices.append(Choice(fold.index, symbol, variant, weights[score.key], score, test))
         known = [value for value in correlations if math.isfinite(value)]
-        return n_eligible, math.fsum(known) / len(known) if known else math.nan, _pooled(tests)
+        return n_eligible, math.fsum(known) / len(known) if known else math.nan, pooled(tests)
 
     def _trades_of(self, symbol: str, window: Window) -> Any:
         found: dict[str, Trades] = {}
@@ -403,10 +318,3 @@ class _WalkForward:
             tried=self.ledger.tried(self.base),
             variants=np.stack(series, axis=1) if len(series) > 1 else None,
         )
-
-
-def _pooled(scores: Sequence[Score]) -> float:
-    """Return the mean R over the trades of all scores."""
-    n = sum(score.n_trades for score in scores if math.isfinite(score.mean_r))
-    total = math.fsum(score.mean_r * score.n_trades for score in scores if math.isfinite(score.mean_r))
-    return total / n if n else math.nan
