@@ -20,7 +20,7 @@ help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 run: $(VENV)/runtime.stamp ## back-test a strategy on the built-in synthetic market and write a report
-	@$(BIN)/tradesentry backtest breakout --source synthetic --costs 0,1,2 --limits off --report
+	@$(BIN)/tradesentry backtest breakout --source synthetic --costs 0,1,2 --limits off --baselines --report
 
 test: $(VENV)/test.stamp ## run the test suite
 	@$(BIN)/python -m pytest -q -n $(WORKERS) $(TESTS)

@@ -45,6 +45,7 @@ def new_lanes(
         variant: Number that trades and rejects carry.
     """
     chosen, config = run.strategy, run.config if config is None else config
+    params = chosen.new_params(config)
     lanes = []
     for row in range(run.data.n_traded) if markets is None else markets:
         item = run.items[row]
@@ -62,7 +63,7 @@ def new_lanes(
             target_volatility=config.target_volatility,
             kelly_cap=config.kelly_cap,
         )
-        lanes.append(Lane(row, chosen.new_params(config), chosen.new_state(config), rules[0], variant=variant))
+        lanes.append(Lane(row, params.copy(), chosen.new_state(config), rules[0], variant=variant))
     return lanes
 
 
@@ -208,6 +209,7 @@ def backtest(
     bars: Bars | None = None,
     config: Mapping[str, Any] | None = None,
     cost_levels: Sequence[float] = (),
+    baselines: bool = False,
     progress: Callable[[int], None] | None = None,
     path: Path | None = None,
     overrides: Sequence[str] = (),
@@ -220,6 +222,7 @@ def backtest(
         bars: Series from `load_bars`; the source of the settings when None.
         config: Values that differ from the strategy's defaults.
         cost_levels: Further multiples of the costs to play the same run at, such as (0, 2).
+        baselines: Also play what the strategy must beat, 1,000 draws each; takes seconds.
         progress: Called with the number of bars played so far.
         path: Configuration file.
         overrides: `key=value` texts as with `--set`.
@@ -243,4 +246,9 @@ def backtest(
     if cost_levels:
         others = {f"{level:g}x": play(run, cost_scale=level) for level in cost_levels if level != 1.0}
         result = result.with_cost_runs(others)
+    if baselines:
+        # The baselines are played by this module's own functions.
+        from tradesentry.backtest.baselines import with_baselines
+
+        result = with_baselines(run, result)
     return result

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.unit.backtest.factories import HOUR, START, make_result, reject_frame, trade_frame, trades_of
-from tradesentry.backtest.report import report_data
-from tradesentry.backtest.reporting.text import EXIT_WORDS, REJECT_WORDS, figure, money, number, percent
+from tradesentry.backtest.report import render_report, report_data
+from tradesentry.backtest.reporting.text import EXIT_WORDS, MINUS, REJECT_WORDS, figure, money, number, percent
 from tradesentry.core.domain.orders import ExitReason, RejectCode
 
 
@@ -108,3 +108,46 @@ def test_numbers_follow_the_rules_of_signs_and_unknowns():
     assert money(-56.456, "USD", is_signed=True) == f"{minus}56.46 USD"
     assert figure(None, "R", "USD") == "—"
     assert figure(float("nan"), "ratio", "USD") == "—"
+
+
+def compared(*p_values):
+    """A result beside one baseline of chance per p-value, after flat."""
+    flat = {"name": "flat", "label": "Flat", "text": "No trade.", "n_trades": 0, "mean_r": 0.0, "total_return": 0.0}
+    drawn = [
+        {"name": f"b{i}", "label": f"Chance <{i}>", "text": "Any bar.", "n_trades": 9, "mean_r": -0.1, "low": -0.2,
+         "high": 0.05, "p_value": p, "n_draws": 1_000}
+        for i, p in enumerate(p_values)
+    ]  # fmt: skip
+    return edge_result(0.51, baselines=[flat, *drawn])
+
+
+def test_baselines_stand_beside_the_strategy_with_what_they_leave_to_chance():
+    page = render_report(compared(0.004, 0.31))
+
+    assert '<section id="baselines"' in page
+    assert "p is the share of 1,000 draws" in page
+    assert "Chance &lt;0&gt;" in page
+    assert '<td class="number">0.004</td>' in page
+    assert f'<td class="number">{MINUS}0.20 to +0.05</td>' in page
+
+
+def test_without_a_comparison_there_is_no_such_section():
+    page = render_report(edge_result(0.51))
+
+    assert 'id="baselines"' not in page
+    assert "baselines of chance" not in page
+
+
+@pytest.mark.parametrize(
+    ("p_values", "sentence"),
+    [
+        ((0.001, 0.04), "It beat all 2 baselines of chance; the best of them is “chance <1>”, p = 0.040."),
+        (
+            (0.001, 0.31),
+            "It beat 1 of 2 baselines of chance; “chance <1>” does as well or better in 31.0 % of the draws.",
+        ),
+        ((0.05,), "It beat 0 of 1 baselines of chance; “chance <0>” does as well or better in 5.0 % of the draws."),
+    ],
+)
+def test_the_verdict_says_how_many_baselines_were_beaten(p_values, sentence):
+    assert sentence in report_data(compared(*p_values))["verdict"]["details"]

@@ -6,7 +6,7 @@ sums run in a fixed order and no linear-algebra library is asked.
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -133,7 +133,7 @@ def _parts(draws: int, length: int) -> list[int]:
     return [most] * (draws // most) + ([draws % most] if draws % most else [])
 
 
-def _curve_depths(curves: FloatArray, start: float) -> FloatArray:
+def _curve_depths(curves: npt.NDArray[Any], start: float) -> FloatArray:
     """Return the deepest drawdown of each row, fraction of the peak; the start counts as a peak."""
     peaks = np.maximum(np.maximum.accumulate(curves, axis=1), start)
     depths: FloatArray = np.maximum(np.max(1.0 - curves / peaks, axis=1), 0.0)

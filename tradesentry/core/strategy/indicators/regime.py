@@ -1,7 +1,8 @@
 """Is the market trending, and which way; or is it ranging?
 
 Trend, from the higher timeframe: the fast EMA above the slow one with the slow one rising (`ema`), the state of market
-structure (`structure`), or both; parts that do not agree give 0. Optionally the efficiency ratio must be high enough.
+structure (`structure`), or both; parts that do not agree give 0. The structure is kept by the caller, beside this
+state, where `needs_structure` says so. Optionally the efficiency ratio must be high enough.
 Range regime: low efficiency ratio and low ADX. The ratio is counted on the execution bars, averages and ADX on
 completed buckets of the higher timeframe (`update_higher`), so an unfinished bucket changes nothing.
 """
@@ -14,9 +15,10 @@ from pydantic import Field, model_validator
 from tradesentry.core.domain.orders import Status
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import events as ev
-from tradesentry.core.strategy.indicators import volatility
+from tradesentry.core.strategy.indicators import structure, volatility
 from tradesentry.core.strategy.indicators.averages import EMA_STATE, ema_is_ready, ema_reset, ema_update
 from tradesentry.core.strategy.indicators.resample import ResampleParams
+from tradesentry.core.strategy.indicators.structure import StructureParams
 from tradesentry.core.strategy.indicators.volatility import ADX_STATE, AdxParams
 from tradesentry.core.utils.kernel import kernel
 
@@ -54,6 +56,7 @@ class RegimeParams(ParamsModel):
     er_max: float | None = Field(0.35, ge=0, le=1, description="Greatest efficiency ratio of a range; none: any.")
     adx_max: float | None = Field(25.0, ge=0, le=100, description="Greatest ADX of a range; none: any.")
     adx: AdxParams = AdxParams()
+    structure: StructureParams = StructureParams()
     resample: ResampleParams = ResampleParams()
 
     @model_validator(mode="after")
@@ -115,11 +118,19 @@ def bars_needed(params: Any) -> int:
 
 
 @kernel
+def needs_structure(params: Any) -> bool:
+    """Return whether the trend asks for the market structure of the higher timeframe."""
+    return bool(params.trend_mode == _MODE_STRUCTURE or params.trend_mode == _MODE_BOTH)
+
+
+@kernel
 def higher_bars_needed(params: Any) -> int:
-    """Return the buckets of the higher timeframe before trend and ADX are trusted."""
+    """Return the buckets of the higher timeframe before trend and ADX are trusted; the first break may come later."""
     n = 2 * params.adx.n_bars
     if params.trend_mode == _MODE_EMA or params.trend_mode == _MODE_BOTH:
         n = max(n, 3 * params.slow_bars + params.slope_bars)
+    if needs_structure(params):
+        n = max(n, structure.bars_needed(params.structure))
     return int(n)
 
 
@@ -226,7 +237,7 @@ def update(params: Any, state: Any, bar: Any, structure_trend: int, events: Any)
         params: PARAMS record.
         state: STATE record.
         bar: Closed bar.
-        structure_trend: State of market structure on the higher timeframe: +1, 0, -1; 0 where it is not computed.
+        structure_trend: `structure.STATE.trend` of the higher timeframe: +1, 0, -1; 0 where it is not computed.
         events: Buffer.
 
     Returns:

@@ -20,7 +20,7 @@ from tradesentry.core.market import clock as market_clock
 from tradesentry.core.strategy.config import ParamsModel, params_record
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators import hygiene, tables
-from tradesentry.core.strategy.indicators.rigs import N_RUN_EVENTS, RIGS, ROW, RUN_EVENTS, Rig
+from tradesentry.core.strategy.indicators.rigs import N_INPUTS, N_RUN_EVENTS, RIGS, ROW, RUN_EVENTS, Rig
 from tradesentry.core.utils.kernel import (
     OPAQUE,
     address_of,
@@ -60,6 +60,7 @@ _GROW_EVENTS: Final = int(Status.GROW_TRADES)
 _GROW_ROWS: Final = int(Status.GROW_EQUITY)
 _NO_CALENDAR: Final = int(Status.NO_CALENDAR)
 _opaque_at = record_at(OPAQUE)
+_NO_INPUTS: Final = np.empty((0, N_INPUTS))
 
 
 @kernel
@@ -76,8 +77,9 @@ def _tell_time(feed: Any, bar: Any, calendar: Any) -> int:
 
 @kernel
 def _drive(
-    step: Any, params_at: int, state_at: int, feed: Any, bars: Any, calendars: Any, event_rows: Any, series_rows: Any
-) -> int:
+    step: Any, params_at: int, state_at: int, feed: Any, bars: Any, inputs: Any, calendars: Any, event_rows: Any,
+    series_rows: Any,
+) -> int:  # fmt: skip
     """Step the component over the bars that are left; return at the end or with what stopped it."""
     params = _opaque_at(params_at, 0)
     state = _opaque_at(state_at, 0)
@@ -92,6 +94,8 @@ def _drive(
         if status != _OK:
             return status
         feed.row.is_set = False
+        for k in range(N_INPUTS):
+            feed.row.inputs[k] = inputs[i, k] if i < len(inputs) else np.nan
         if hygiene.check(feed.hygiene_params, feed.hygiene, bar, feed.clock, feed.tick, feed.events):
             status = step(params, state, feed.hygiene, feed.clock, feed.events, feed.row)
             if status != _OK:
@@ -185,6 +189,8 @@ class Stream:
             raise UsageError(f"The capacity is {capacity} live objects a side. Pass at least 1; strategies use 64.")
         self._step = _compiled(component, capacity)
         self._params_record = params_record(self.params, self._rig.params_dtype)
+        # What the parameters point to lives as long as the stream.
+        self._kept = self._rig.fill(self.params, self._params_record[0], tick)
         self._state = new_records(1, self._rig.state(capacity))
         self._feed = new_records(1, FEED)
         self._calendars = self._read_calendar(calendar)
@@ -214,8 +220,12 @@ class Stream:
             tables.put_windows(given[0], windows)
         return given
 
-    def feed(self, bars: np.recarray[Any, Any]) -> None:
+    def feed(self, bars: np.recarray[Any, Any], inputs: np.ndarray[Any, Any] | None = None) -> None:
         """Take closed bars in time order; what they cause is added to the output.
+
+        Args:
+            bars: BAR array.
+            inputs: What the component takes beside them, from `tables.as_inputs`; None for nothing.
 
         Raises:
             DataError: A bar lies outside the calendar.
@@ -223,10 +233,11 @@ class Stream:
         """
         feed = self._feed[0]
         feed.next_bar = 0
+        given = _NO_INPUTS if inputs is None else inputs
         while True:
             status = _drive(
-                self._step, address_of(self._params_record), address_of(self._state), feed, bars, self._calendars,
-                self._events, self._rows,
+                self._step, address_of(self._params_record), address_of(self._state), feed, bars, given,
+                self._calendars, self._events, self._rows,
             )  # fmt: skip
             if status == _GROW_EVENTS:
                 self._events = _twice(self._events)
@@ -267,9 +278,9 @@ class Stream:
         """Take one closed bar and return the rows that it caused, often none.
 
         Args:
-            bar: BAR record, or a mapping with its fields.
+            bar: BAR record, or a mapping with its fields and, where the component takes some, further inputs.
         """
-        self.feed(tables.as_bar(bar))
+        self.feed(tables.as_bar(bar), tables.as_inputs(bar, self._rig.inputs))
         events, rows = self._emitted()
         return tables.series_rows(rows, self._rig.columns or {}) if self._is_series else tables.event_rows(events)
 
@@ -337,7 +348,8 @@ def run(
     Args:
         component: Name, see `RIGS`.
         params: As in `stream`.
-        bars: BAR array, or a frame with open_ns, close_ns, open, high, low, close and optionally volume, spread.
+        bars: BAR array, or a frame with open_ns, close_ns, open, high, low, close and optionally volume, spread and
+            what the component takes beside them (`exposure` and `atr` of `midpoint`).
         calendar: As in `stream`.
         tick: As in `stream`.
         capacity: As in `stream`.
@@ -353,5 +365,5 @@ def run(
         CapacityError: One bar caused more events than the buffer holds.
     """
     running = stream(component, params, calendar=calendar, tick=tick, capacity=capacity, output=output)
-    running.feed(tables.as_bars(bars))
+    running.feed(tables.as_bars(bars), tables.as_inputs(bars, RIGS[component].inputs))
     return running.take()

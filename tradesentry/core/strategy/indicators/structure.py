@@ -21,9 +21,9 @@ from pydantic import Field
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators import swings
-from tradesentry.core.strategy.indicators.swings import SWING, SwingsParams, copy_swing
+from tradesentry.core.strategy.indicators.swings import SWING, SwingsParams
 from tradesentry.core.strategy.indicators.volatility import AtrParams
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import copy_record, kernel
 
 _STRUCTURE: Final = int(ev.Component.STRUCTURE)
 _BOS: Final = int(ev.EventCode.BOS)
@@ -46,7 +46,8 @@ class StructureParams(ParamsModel):
     )
     choch_level: Literal["last", "protected"] = Field(
         "last",
-        description="Level of a break against the trend: the last swing, or the one where the last leg started.",
+        description="Level of a break against the trend: the last swing, or the one where the last leg started, "
+        "unless that was broken before.",
     )
     swings: SwingsParams = SwingsParams()
     atr: AtrParams = AtrParams()
@@ -125,17 +126,10 @@ def _follow(level: Any, swing: Any, pivots: Any, side: int) -> None:
     """Take over a swing that is new or replaced, with the bars that its pivot had to its right."""
     if swing.id == 0 or (swing.id == level.swing.id and swing.position == level.swing.position):
         return
-    copy_swing(swing, level.swing)
+    copy_record(level.swing, swing)
     level.is_broken = False
     after = swing.position + 1
     level.extreme = swings.lowest_since(pivots, after) if side > 0 else swings.highest_since(pivots, after)
-
-
-@kernel
-def _copy_level(source: Any, target: Any) -> None:
-    copy_swing(source.swing, target.swing)
-    target.is_broken = source.is_broken
-    target.extreme = source.extreme
 
 
 @kernel
@@ -160,15 +154,19 @@ def _is_beyond(params: Any, level: Any, side: int, bar: Any, buffer: float) -> b
 
 @kernel
 def _is_protected(params: Any, state: Any, side: int) -> bool:
-    """Return whether a break on `side` is judged against the origin of the last leg."""
-    return bool(params.choch_level == _PROTECTED and state.trend == -side and state.origin.swing.id > 0)
+    """Return whether a break on `side` is judged against the origin of the last leg.
+
+    An origin that was broken before its leg started can not be broken again; then the last swing counts, as ever.
+    """
+    is_usable = state.origin.swing.id > 0 and not state.origin.is_broken
+    return bool(params.choch_level == _PROTECTED and state.trend == -side and is_usable)
 
 
 @kernel
 def _breaks(params: Any, state: Any, side: int, bar: Any, buffer: float) -> bool:
     """Return whether the bar breaks its level on `side` for the first time."""
     if _is_protected(params, state, side):
-        return bool(not state.origin.is_broken and _is_beyond(params, state.origin, side, bar, buffer))
+        return _is_beyond(params, state.origin, side, bar, buffer)
     level = state.high if side > 0 else state.low
     return bool(not level.is_broken and _is_beyond(params, level, side, bar, buffer))
 
@@ -190,11 +188,10 @@ def _break(params: Any, state: Any, side: int, bar: Any, buffer: float, events: 
     item.origin_ns = level.swing.open_ns
     item.price = level.swing.price
     item.value = state.trend
-    copy_swing(level.swing, state.broken)
+    copy_record(state.broken, level.swing)
     if _is_beyond(params, last, side, bar, buffer):
         last.is_broken = True
-    _copy_level(opposite, state.origin)
-    state.origin.is_broken = False
+    copy_record(state.origin, opposite)
     state.trend = side
     state.direction = side
     state.is_choch = is_choch

@@ -249,19 +249,6 @@ def lowest_since(state: Any, position: int) -> float:
 
 
 @kernel
-def copy_swing(source: Any, target: Any) -> None:
-    """Copy the fields of one SWING into another record that has them."""
-    target.id = source.id
-    target.position = source.position
-    target.index = source.index
-    target.open_ns = source.open_ns
-    target.price = source.price
-    target.opposite = source.opposite
-    target.known_index = source.known_index
-    target.known_ns = source.known_ns
-
-
-@kernel
 def _forget(swing: Any) -> None:
     swing.id = 0
     swing.position = -1
