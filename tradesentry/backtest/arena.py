@@ -87,7 +87,7 @@ class Arena:
         self.lane_rows = new_records(len(self.lanes), LANE)
         self._fill_lanes()
         room = 2 * engine.ROOM_PER_LANE * len(self.lanes)
-        self.intents = new_records(len(self.lanes) * N_INTENTS, INTENT)
+        self.intents = new_records(len(self.lanes) * N_INTENTS + 1, INTENT)
         self.trades = new_records(max(4_096, room), TRADE)
         self.equity = new_records(8_192, EQUITY)
         self.rejects = new_records(max(4_096, room), REJECT)

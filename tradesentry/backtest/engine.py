@@ -13,7 +13,7 @@ from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
 from tradesentry.core.domain.records import N_INTENTS, N_ORDERS, N_POSITIONS
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account
 from tradesentry.core.execution.book import cancel_all, reduce_position
-from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
+from tradesentry.core.execution.decide import ask_strategy, execute, failure, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import drift, is_quiet
 from tradesentry.core.execution.quotes import observe
@@ -26,7 +26,6 @@ PAUSED = int(Status.PAUSED)
 GROW_TRADES = int(Status.GROW_TRADES)
 GROW_EQUITY = int(Status.GROW_EQUITY)
 GROW_REJECTS = int(Status.GROW_REJECTS)
-STRATEGY_FAILED = int(Status.STRATEGY)
 END_OF_DATA = int(ExitReason.END_OF_DATA)
 DATA_ENDED = int(RejectCode.END_OF_DATA)
 FAR_FUTURE = 1 << 62
@@ -112,7 +111,7 @@ def _ask_strategies(step: Any, desk: Any, account: Any, intents: Any, now: int) 
         if row.next_close_ns != now:
             continue
         bar = bar_at(row.bars, row.next_bar)
-        room = intents[total:]
+        room = intents[total : total + N_INTENTS + 1]
         n = ask_strategy(
             step,
             lane.params,
@@ -196,7 +195,7 @@ def play_instant(step: Any, desk: Any, account: Any, intents: Any, now: int) -> 
         refresh_kelly(desk, account)
     n = _ask_strategies(step, desk, account, intents, now)
     if n < 0:
-        return STRATEGY_FAILED - n
+        return failure(n)
     if n > 0:
         return _execute_all(desk, account, intents, n, now)
     return OK
@@ -216,7 +215,7 @@ def run(
         step: First-class function of the strategy (`function_pointer`).
         desks: DESK array, shape (1,): where the memory of the run lies.
         accounts: ACCOUNT array, shape (1,).
-        intents: INTENT array, shape (n_lanes * N_INTENTS,).
+        intents: INTENT array, shape (n_lanes * N_INTENTS + 1,): each strategy gets a spare row (`core.strategy.intents`).
         n_steps: Budget of instants, so that the caller can show progress and be interrupted.
 
     Returns:

@@ -17,7 +17,7 @@ N_POSITIONS: Final = 64
 N_ORDERS: Final = 64
 """Resting orders of one strategy on one market."""
 N_INTENTS: Final = 64
-"""Intents that one strategy may write on one bar."""
+"""Intents that one strategy may write on one bar; the array that it writes into has one row more."""
 N_CAUSES: Final = 4
 """Events named as the cause of an order."""
 N_PARTIALS: Final = 3

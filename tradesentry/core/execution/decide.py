@@ -22,6 +22,7 @@ from tradesentry.core.utils.kernel import OPAQUE, copy_record, inline_kernel, ke
 opaque_at = record_at(OPAQUE)
 OK = int(Status.OK)
 FULL_QUEUE = int(Status.FULL_QUEUE)
+FULL_INTENTS = int(Status.FULL_INTENTS)
 STRATEGY_FAILED = int(Status.STRATEGY)
 ENTER = int(Action.ENTER)
 CANCEL = int(Action.CANCEL)
@@ -66,7 +67,9 @@ def ask_strategy(
     bar: Any,
     intents: Any,
 ) -> int:
-    """Call `step` on a closed bar and return the number of intents it wrote, or a negative status of its own.
+    """Call `step` on a closed bar and return the number of intents it wrote, or a negative status.
+
+    The status is the strategy's own, or FULL_INTENTS when it asked for more than its array holds less one.
 
     Args:
         step: First-class function of the strategy.
@@ -77,15 +80,23 @@ def ask_strategy(
         book: BOOK, settled up to the bar.
         account: ACCOUNT, marked up to the bar.
         bar: BAR, closed.
-        intents: INTENT array to write into.
+        intents: INTENT array to write into, shape (N_INTENTS + 1,).
     """
     code = show(market, desk, book, account, bar.close_ns)
     if code != 0 and book.seen.n_orders > 0:
         cancel_all(book, account, desk, bar.close_ns, code)
     n = step(opaque_at(params, 0), opaque_at(state, 0), bar, book.seen, intents)
+    if n >= intents.shape[0]:
+        return -FULL_INTENTS
     if book.seen.bar_index <= book.rules.warmup_bars and n > 0:
         return 0
     return n
+
+
+@kernel
+def failure(n: int) -> int:
+    """Return the Status that a negative answer of `ask_strategy` ends the run with."""
+    return FULL_INTENTS if n == -FULL_INTENTS else STRATEGY_FAILED - n
 
 
 @kernel
