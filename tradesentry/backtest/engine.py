@@ -215,7 +215,7 @@ def run(
         step: First-class function of the strategy (`function_pointer`).
         desks: DESK array, shape (1,): where the memory of the run lies.
         accounts: ACCOUNT array, shape (1,).
-        intents: INTENT array, shape (n_lanes * N_INTENTS + 1,): each strategy gets a spare row (`core.strategy.intents`).
+        intents: INTENT array, shape (n_lanes * N_INTENTS + 1,); the last row is spare (`core.strategy.intents`).
         n_steps: Budget of instants, so that the caller can show progress and be interrupted.
 
     Returns:
@@ -260,7 +260,7 @@ def finish(desks: Any, accounts: Any) -> None:
         while book.seen.n_positions > 0:
             position = book.seen.positions[0]
             price = quote.bid if position.side > 0 else quote.ask
-            reduce_position(market, desk, book, account, 0, position.units, price, 0.0, account.last_ns, END_OF_DATA)
+            reduce_position(market, desk, book, account, 0, position.units, price, False, account.last_ns, END_OF_DATA)
         mark_at_quote(market, desk, book)
     update_account(desk, account, account.last_ns)
     if account.n_equity > 0 and equity_at(desk.equity, account.n_equity - 1).ts_ns == account.last_ns:

@@ -15,7 +15,6 @@ RARE = {
     RejectCode.NO_STOP,  # scripts always have a stop; tests of their own prove these
     RejectCode.NOT_FINITE,
     RejectCode.NO_EDGE,
-    RejectCode.SIBLING_FILLED,
 }
 
 

@@ -23,7 +23,10 @@ PER_ATR_BAR = 1.0 / ATR_BARS
 
 @inline_kernel
 def _track_volatility(quote: Any, bar: Any, spread: float) -> None:
-    """Update Wilder's ATR(14) and the rings of the highest bids and lowest asks, the prices at which one leaves."""
+    """Update Wilder's ATR(14) and the rings of the highest bids and lowest asks, the prices at which one leaves.
+
+    `spread` is that before the cost scale: where a stop trails is a decision.
+    """
     n = quote.n_bars
     if n > 0:
         true_range = max(bar.high - bar.low, abs(bar.high - quote.prev_close), abs(bar.low - quote.prev_close))
@@ -76,7 +79,8 @@ def observe(market: Any, quote: Any, bar: Any) -> int:
     quote.bid = bar.close
     quote.ask = bar.close + spread * market.cost_scale
     if market.tracks_atr:
-        _track_volatility(quote, bar, spread * market.cost_scale)
+        quote.prev_atr = quote.atr
+        _track_volatility(quote, bar, spread)
     quote.prev_close = bar.close
     quote.last_close_ns = bar.close_ns
     quote.n_bars += 1

@@ -21,7 +21,7 @@ from typing import Any
 
 from tradesentry.core.domain.orders import RejectCode, Status
 from tradesentry.core.execution.book import note_reject, reduce_position, remove_order
-from tradesentry.core.execution.costs import commission, price_unit_value, slippage, to_account
+from tradesentry.core.execution.costs import commission, price_unit_value, to_account
 from tradesentry.core.execution.desk import bar_at, quote_at
 from tradesentry.core.execution.inside_fills import settle_inside
 from tradesentry.core.execution.open_fills import settle_open
@@ -95,6 +95,7 @@ def mark_at_quote(market: Any, desk: Any, book: Any) -> None:
 def settle_close(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> None:
     """Do what the close of `bar` decides. See the module docstring, 3. Arguments as `settle_open`."""
     seen = book.seen
+    spread *= market.cost_scale
     quote = quote_at(desk.quotes, market.index)
     if seen.n_orders > 0:
         _expire_orders(book, account, bar.close_ns, desk)
@@ -106,8 +107,7 @@ def settle_close(market: Any, desk: Any, book: Any, account: Any, bar: Any, spre
         reason = due_exit(position, book.rules, seen.clock, bar.close_ns, bars_held)
         if reason != 0:
             price = bar.close if position.side > 0 else bar.close + spread
-            slip = slippage(market, quote, book.settled)
-            if reduce_position(market, desk, book, account, i, position.units, price, slip, bar.close_ns, reason):
+            if reduce_position(market, desk, book, account, i, position.units, price, True, bar.close_ns, reason):
                 continue
         if position.exits.be_trigger_r > 0.0 or position.exits.trail_mode != 0:
             unit_value = price_unit_value(market, desk, bar.close, bar.close + spread)
@@ -144,14 +144,14 @@ def settle(
     Returns:
         A Status.
     """
-    spread = quote_at(desk.quotes, market.index).spread * market.cost_scale
+    spread = quote_at(desk.quotes, market.index).spread
     status = OK
     if fine_to > fine_from:
         for i in range(fine_from, fine_to):
             finer = bar_at(fine, i)
             fine_spread = spread
             if finer.spread > 0.0:
-                fine_spread = max(finer.spread, market.min_spread) * market.cost_scale
+                fine_spread = max(finer.spread, market.min_spread)
             book.settled += 1
             status = settle_open(market, desk, book, account, finer, fine_spread, i == fine_from)
             if status == OK:

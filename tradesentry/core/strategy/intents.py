@@ -1,7 +1,8 @@
 """Write intents from a `step` kernel: each call fills one record of `intents` and returns the new count.
 
 A record is blanked first, so nothing of an earlier bar survives: no price is NaN-free by accident, no exit rule is
-inherited. Fields beyond the arguments (exits, basket, group, score, cause) are set on `intents[n - 1]` afterwards.
+inherited. Fields beyond the arguments (exits, basket, group, score, cause, quota) are set on `intents[n - 1]`
+afterwards.
 
 The array has one row more than a strategy may write. When all others are taken, every further intent goes to that
 spare row and the count stays at the length of the array: nothing is written past it, and `decide` ends the run with
@@ -44,6 +45,8 @@ def _blank(intent: Any, action: int) -> None:
     for i in range(intent.cause.shape[0]):
         intent.cause[i] = 0
     intent.reason = 0
+    intent.quota_key = 0
+    intent.quota_max = 0
     exits = intent.exits
     exits.be_trigger_r = 0.0
     exits.be_offset = 0.0
@@ -65,7 +68,7 @@ def _blank(intent: Any, action: int) -> None:
 @kernel
 def _row(intents: Any, n: int) -> int:
     """Return the row for one more intent: `n`, or the spare last one when the array is full."""
-    return min(n, intents.shape[0] - 1)
+    return int(min(n, intents.shape[0] - 1))
 
 
 @kernel
