@@ -1,9 +1,10 @@
 """Decide: show the strategy its view, take its intents, size and vet them, and put them where they will be executed.
 
 One function for every driver. Market entries and closes wait in the book's queue for the next open; limit and stop
-entries rest as orders; cancels and moved stops take effect at once, before the next bar. Intents of one instant compete
-by (score, market, sequence), so the order in which strategies were asked does not matter. A refusal is a REJECT with
-its reason, never an exception and never silent.
+entries rest as orders; cancels and moved stops take effect at once, before the next bar. Entries that rest where none
+may be made any more (week end, news, locks, a spread above what they allow) are pulled before the strategy is asked.
+Intents of one instant compete by (score, market, sequence), so the order in which strategies were asked does not
+matter. A refusal is a REJECT with its reason, never an exception and never silent.
 """
 
 import math

@@ -6,13 +6,16 @@ The only place where a touch becomes a fill; the back-test engine, the paper ven
 1. **Open.** Queued closes fill at the open. A position whose stop the open passed is closed there, worse than asked;
    one whose target (or the step of a partial target) the open passed is closed there, better than asked. Queued market
    entries fill, unless the open is further than half the stop distance from the signal or a gap in the data lies
-   between. Resting entries that the open passed fill at the open; those whose stop it passed too are canceled.
+   between. Resting entries that the open passed fill at the open; those whose stop it passed too are canceled. A fill
+   cancels the other orders of its group.
 2. **Inside**, knowing only open, high, low and close: resting entries first, in the order they were placed; then stops
    of all positions, also of those just entered; then partial and full targets, never of a position entered on this
    bar nor of a basket that filled an entry on it. A limit entry needs a trade through by one tick.
 3. **Close.** Excursions, break-even and trailing (`protection`), scheduled exits at the close, marks to market.
 
-Prices are bid; longs enter at ask = bid + spread and leave at bid, shorts the other way round. With finer bars (or
+Prices are bid; longs enter at ask = bid + spread and leave at bid, shorts the other way round. A fill knows nothing of
+what came after it: its slippage follows the ATR of the bars before, and it converts at the quotes known at its time; a
+fill inside a bar whose moment is unknown is stamped with the bar's open (entries) or close (exits). With finer bars (or
 ticks as bars of zero length) 1 and 2 run on each of them, 3 once at the close of the execution bar.
 """
 
