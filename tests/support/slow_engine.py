@@ -23,14 +23,14 @@ class Account:
 
     balance: float
     equity: float
-    peak: float
+    peak_equity: float
     limits: SimpleNamespace
     worst_equity: float = 0.0
     margin_used: float = 0.0
     day_start_equity: float = 0.0
     day_end_ns: int = 0
-    state: TradingState = TradingState.ACTIVE
-    reason: ExitReason = ExitReason.NONE
+    trading_state: TradingState = TradingState.ACTIVE
+    state_reason: ExitReason = ExitReason.NONE
     drawdown: float = 0.0
     max_drawdown: float = 0.0
     trades_today: int = 0
@@ -154,8 +154,8 @@ class SlowEngine:
         """17:00 New York: a new start equity, and the lock of the day before is over."""
         a = self.account
         a.day_end_ns, a.day_start_equity, a.trades_today = day.end_ns, a.equity, 0
-        if a.state == TradingState.REDUCING and a.reason == ExitReason.DAILY_LOSS:
-            a.state, a.reason = TradingState.ACTIVE, ExitReason.NONE
+        if a.trading_state == TradingState.REDUCING and a.state_reason == ExitReason.DAILY_LOSS:
+            a.trading_state, a.state_reason = TradingState.ACTIVE, ExitReason.NONE
 
     def sum_books(self):
         a = self.account
@@ -175,10 +175,10 @@ class SlowEngine:
             book.mark_at_quote()
             self.sum_books()
         a.last_ns = now
-        a.peak = max(a.peak, a.equity)
-        a.drawdown = 1 - a.worst_equity / a.peak
+        a.peak_equity = max(a.peak_equity, a.equity)
+        a.drawdown = 1 - a.worst_equity / a.peak_equity
         a.max_drawdown = max(a.max_drawdown, a.drawdown)
-        if a.limits.is_on and a.state != TradingState.HALTED:
+        if a.limits.is_on and a.trading_state != TradingState.HALTED:
             self.apply_limits(now)
 
     def apply_limits(self, now):
@@ -188,10 +188,10 @@ class SlowEngine:
             self.worsen(now, TradingState.HALTED, ExitReason.DRAWDOWN)
             self.flatten(ExitReason.DRAWDOWN)
             return
-        if a.drawdown >= a.limits.drawdown_reduce and a.reason != ExitReason.DRAWDOWN:
+        if a.drawdown >= a.limits.drawdown_reduce and a.state_reason != ExitReason.DRAWDOWN:
             self.worsen(now, TradingState.REDUCING, ExitReason.DRAWDOWN)
         if a.day_start_equity - a.worst_equity >= a.limits.daily_loss * a.day_start_equity:
-            if a.state == TradingState.ACTIVE:
+            if a.trading_state == TradingState.ACTIVE:
                 self.worsen(now, TradingState.REDUCING, ExitReason.DAILY_LOSS)
             self.flatten(ExitReason.DAILY_LOSS)
             return
@@ -204,7 +204,7 @@ class SlowEngine:
                     book.flatten_reason = ExitReason.DAILY_LOSS
 
     def worsen(self, now, state, reason):
-        self.account.state, self.account.reason = state, reason
+        self.account.trading_state, self.account.state_reason = state, reason
         for book in self.books:
             book.cancel_entries(now, RejectCode.TRADING_STATE)
 
@@ -226,7 +226,7 @@ class SlowEngine:
         stops = sum(p.stop_loss for p in book.positions)
         value = market.plain_value()
         counts = (len(book.positions), len(book.orders))
-        seen = Seen(a.equity, a.balance, value, market.spread, *counts, units, stops, bool(block), int(a.state))
+        seen = Seen(a.equity, a.balance, value, market.spread, *counts, units, stops, bool(block), int(a.trading_state))
         book.seen.append(seen)
         intents = []
         while book.script and book.script[0][0] <= book.bar_index - 1:

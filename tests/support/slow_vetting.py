@@ -23,7 +23,7 @@ def floor_to(value, step):
 def block_of(book, now):
     """Why no entry may be made from `now` to the end of the next bar; 0 if it may."""
     rules, market = book.rules, book.market
-    if book.engine.account.state != TradingState.ACTIVE:
+    if book.engine.account.trading_state != TradingState.ACTIVE:
         return RejectCode.TRADING_STATE
     if book.is_locked:
         return RejectCode.MARKET_LOCKED
