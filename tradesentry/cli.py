@@ -9,11 +9,14 @@ from tradesentry import __version__
 from tradesentry.backtest.cli import backtest_app
 from tradesentry.backtest.commands.apps import app as apps_app
 from tradesentry.backtest.commands.check import check
+from tradesentry.backtest.commands.compare import compare
 from tradesentry.backtest.commands.data import app as data_app
 from tradesentry.backtest.commands.runs import app as runs_app
 from tradesentry.backtest.commands.runs import report
 from tradesentry.backtest.commands.scan import scan
 from tradesentry.backtest.commands.shell import run_command
+from tradesentry.backtest.commands.sweep import sweep
+from tradesentry.backtest.commands.walk_forward import walk_forward
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,9 +25,12 @@ app = typer.Typer(
     help="Back-test FX strategies honestly, then run them without fear. `--debug` on any command shows tracebacks.",
 )
 app.command("backtest")(backtest_app)
+app.command("sweep")(sweep)
+app.command("walk-forward")(walk_forward)
 app.command("check")(check)
 app.command("scan")(scan)
 app.command("report")(report)
+app.command("compare")(compare)
 app.add_typer(apps_app, name="apps")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")

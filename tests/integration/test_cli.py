@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.unit.core.strategy.plugins import installed
+from tests.unit.core.strategy.tiny_strategies import FUTURE
 from tradesentry import __version__
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.cli import app
@@ -24,6 +25,10 @@ INTERRUPTIBLE = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from tradesentry.cli import main; main()"
 )
 """The command line with Ctrl-C working even where the tests themselves run in the background of a shell."""
+RUN_FILES = {
+    "summary.json", "trades.parquet", "equity.parquet", "rejects.parquet", "config.yaml", "data.json", "log.jsonl",
+}  # fmt: skip
+"""What every run leaves behind."""
 TINY = "tests.unit.core.strategy.tiny_strategies:TinyStrategy"
 
 
@@ -167,6 +172,40 @@ def test_a_back_test_says_what_it_does_shows_a_table_and_where_the_results_are(t
     assert yaml.safe_load((folder / "config.yaml").read_text())["or_minutes"] == 15
 
 
+def test_a_run_leaves_all_its_files_and_a_log_of_what_it_did(tradesentry, tmp_path):
+    tradesentry(*SHORT, "--costs", "0,1", "--set", "or_minutes=15", "--limits", "off")
+
+    folder = next((tmp_path / "runs").iterdir())
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    by_event = {line["event"]: line for line in lines}
+    summary = json.loads((folder / "summary.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {*RUN_FILES, "events.parquet", "report.html"}
+    assert [line["event"] for line in lines] == [
+        *("run_resolved", "series_read", "run_warned", "bars_played", "bars_played"),
+        *("events_found", "run_finished", "run_saved"),
+    ]
+    assert all(line["run_id"] == folder.name and line["app"] == "breakout" and line["ts"] for line in lines)
+    assert by_event["run_resolved"]["changed"]["or_minutes"] == 15
+    assert by_event["series_read"]["checksum"] == json.loads((folder / "data.json").read_text())[0]["checksum"]
+    assert by_event["run_warned"]["level"] == "warning"
+    assert {line["cost_scale"] for line in lines if line["event"] == "bars_played"} == {0.0, 1.0}
+    assert by_event["run_finished"]["n_trades"] == summary["metrics"]["n_trades"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        (("--no-report",), set()),
+        (("--no-report", "--events"), {"events.parquet"}),
+        (("--no-events",), {"report.html"}),
+    ],
+)
+def test_report_and_events_are_written_as_asked(tradesentry, tmp_path, options, more):
+    tradesentry(*SHORT, *options)
+
+    assert {path.name for path in next((tmp_path / "runs").iterdir()).iterdir()} == RUN_FILES | more
+
+
 def test_two_runs_in_one_second_have_two_folders(tradesentry, tmp_path):
     for _ in range(3):
         assert tradesentry(*SHORT, "--no-report")[0] == 0
@@ -239,6 +278,30 @@ def test_a_check_that_fails_ends_with_one_and_says_why(tradesentry, tmp_path):
     assert code == 1
     assert row["result"] == "FAILED"
     assert "Some state is not saved" in row["detail"]
+
+
+def test_costs_are_checked_and_shown_with_units(tradesentry):
+    code, out, _ = tradesentry("check", "breakout", "costs", *PERIOD, "--set", "or_minutes=15")
+
+    table, verdict = (part.splitlines() for part in out.split("\n\n"))
+    assert code == 0
+    assert table[0].split("\t")[:5] == ["costs", "trades", "mean R", "net (USD)", "costs (USD)"]
+    assert [line.split("\t")[0] for line in table[1:]] == ["0x", "1x", "2x"]
+    assert verdict[1].startswith("costs\tpassed\t")
+
+
+def test_a_result_that_hangs_on_one_number_ends_with_one_and_its_table(tradesentry, tmp_path):
+    period = ("--from", "2022-01-03", "--to", "2022-03-05")
+    bars = synthetic_bars(["EURUSD"], timeframe="M15", start=period[1], end=period[3])["EURUSD"].bars
+    FUTURE["mids"] = bars["close"] + bars["spread"] / 2
+    with installed(tmp_path / "plugin", {"tiny": TINY}):
+        code, out, _ = tradesentry("check", "tiny", "sensitivity", *period, "--set", "behavior=spike", "--json")
+
+    row = json.loads(out)[0]
+    assert code == 1
+    assert row["result"] == "FAILED"
+    assert "A spike, not a plateau" in row["detail"]
+    assert {line["parameter"] for line in row["table"] if line["difference (R)"] < -0.1} == {"stop_pips"}
 
 
 def test_the_version_is_printed(tradesentry):

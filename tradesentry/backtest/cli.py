@@ -15,10 +15,13 @@ from typing import Annotated, Any
 import typer
 
 from tradesentry.backtest import engine
+from tradesentry.backtest.baselines import with_baselines
+from tradesentry.backtest.commands.request import AccountRequest, JsonOption, MarketRequest, RunsOption, takes_requests
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, progress_bar, say
-from tradesentry.backtest.resolve import ResolvedRun, RunSettings, checked_settings, resolve_run
+from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.result import BacktestResult
+from tradesentry.backtest.run_log import RunLog, run_log
 from tradesentry.backtest.runner import play, with_events
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import utc_text
@@ -31,18 +34,7 @@ HEADLINES = (
 )  # fmt: skip
 """Metrics of the table on the terminal; the report has all."""
 
-SymbolsOption = Annotated[str | None, typer.Option(help="Symbols, comma-separated, as EURUSD,GBPUSD.")]
-TimeframeOption = Annotated[str | None, typer.Option("--timeframe", "-t", help="Length of an execution bar.")]
-SourceOption = Annotated[str, typer.Option(help="Source in the catalog, or synthetic[:variant[:seed]].")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value of the strategy; repeatable.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with what differs from the defaults.")]
-FromOption = Annotated[str | None, typer.Option("--from", help="First open wanted, ISO date (UTC).")]
-ToOption = Annotated[str | None, typer.Option("--to", help="Opens at or after it are left out, ISO date (UTC).")]
 CostsOption = Annotated[str, typer.Option(help="Cost levels to play, multiples of the profile, as 0,1,2.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-RunsOption = Annotated[
-    Path | None, typer.Option("--out", help="Folder of results (default: TRADESENTRY_RUNS or ./runs).")
-]
 
 
 def cost_levels(text: str) -> list[float]:
@@ -58,36 +50,6 @@ def cost_levels(text: str) -> list[float]:
     if not levels or levels[0] < 0 or levels[-1] > 10:
         raise UsageError(f"--costs {text!r}: levels lie between 0 and 10. Write --costs 0,1,2.")
     return levels
-
-
-def fixed_rates(texts: Sequence[str]) -> dict[str, float]:
-    """Return fixed conversion rates of `JPY=0.0067` texts.
-
-    Raises:
-        UsageError: A text that is no CUR=NUMBER.
-    """
-    rates = {}
-    for text in texts:
-        currency, _, number = text.partition("=")
-        try:
-            rates[currency.strip().upper()] = float(number)
-        except ValueError as error:
-            raise UsageError(f"--rate {text!r} is no rate. Write --rate JPY=0.0067.") from error
-    return rates
-
-
-def overrides_of(
-    given: Sequence[str] | None, *, symbols: str | None, timeframe: str | None, intrabar: str | None
-) -> list[str]:
-    """Return the `key=value` texts of the options that are settings of every strategy."""
-    texts = []
-    if symbols is not None:
-        texts.append(f"symbols=[{','.join(part.strip() for part in symbols.split(',') if part.strip())}]")
-    if timeframe is not None:
-        texts.append(f"timeframe={timeframe.upper()}")
-    if intrabar is not None:
-        texts.append(f"intrabar={intrabar}")
-    return texts + list(given or [])
 
 
 def announce(run: ResolvedRun, levels: Sequence[float]) -> None:
@@ -108,7 +70,7 @@ def announce(run: ResolvedRun, levels: Sequence[float]) -> None:
         say(f"converting with {', '.join(s.symbol for s in data.series[data.n_traded :])}")
 
 
-def play_levels(run: ResolvedRun, levels: Sequence[float], *, quiet: bool) -> BacktestResult:
+def play_levels(run: ResolvedRun, levels: Sequence[float], *, log: RunLog, quiet: bool) -> BacktestResult:
     """Play the run at every cost level with one progress bar; the result is that of the settings' level."""
     total = sum(len(s.bars) for s in run.data.series)
     main = run.settings.cost_scale
@@ -117,7 +79,9 @@ def play_levels(run: ResolvedRun, levels: Sequence[float], *, quiet: bool) -> Ba
 
     def play_one(level: float, report: Callable[[int, int], None]) -> BacktestResult:
         base = done_levels * total
-        return play(run, cost_scale=level, progress=lambda n: report(base + n, total * (len(others) + 1)))
+        result = play(run, cost_scale=level, progress=lambda n: report(base + n, total * (len(others) + 1)))
+        log.played(result, cost_scale=level)
+        return result
 
     if not is_cached(engine.run):
         say("compiling the kernels, once per version; this takes about half a minute")
@@ -175,6 +139,22 @@ def result_rows(result: BacktestResult) -> list[dict[str, Any]]:
     return rows
 
 
+def baseline_rows(result: BacktestResult) -> list[dict[str, Any]]:
+    """Return the strategy and its baselines as rows for the terminal."""
+    summary = result.summary
+    own = {"label": result.app, **{key: summary[key] for key in ("n_trades", "mean_r", "total_return")}}
+    return [
+        {
+            "entries": row["label"],
+            "trades": row["n_trades"],
+            "mean R": format_metric(row["mean_r"], "R"),
+            "p-value": "-" if row.get("p_value") is None else f"{row['p_value']:.3f}",
+            "return (%)": format_metric(row["total_return"], "fraction"),
+        }
+        for row in (own, *result.baselines)
+    ]
+
+
 def format_metric(value: Any, unit: str) -> str:
     """Return a metric as text: fractions as percent, counts whole, the rest with two decimals."""
     if value is None:
@@ -193,6 +173,7 @@ def show_result(result: BacktestResult, folder: Path, *, as_json: bool) -> None:
             "is_synthetic": result.is_synthetic,
             "summary": result.summary,
             "cost_runs": result.cost_runs,
+            "baselines": result.baselines,
             "warnings": result.warnings,
             "status": result.status,
             "timing": result.timing,
@@ -205,6 +186,9 @@ def show_result(result: BacktestResult, folder: Path, *, as_json: bool) -> None:
 
     evaluation = evaluate(result)
     print_table(result_rows(result))
+    if result.baselines:
+        sys.stdout.write("\n")
+        print_table(baseline_rows(result))
     sys.stdout.write(f"\n{verdict(result, evaluation)['headline']}\n")
     for warning in warnings(result, evaluation):
         say(f"{warning['title'].lower()}: {warning['text']}")
@@ -215,45 +199,42 @@ def show_result(result: BacktestResult, folder: Path, *, as_json: bool) -> None:
         sys.stdout.write(f"report:  {folder / 'report.html'}\n")
 
 
+@takes_requests
 def backtest_app(
     name: Annotated[str, typer.Argument(help="Strategy; see `tradesentry apps list`.")],
-    symbols: SymbolsOption = None,
-    timeframe: TimeframeOption = None,
-    source: SourceOption = "synthetic",
-    from_: FromOption = None,
-    to: ToOption = None,
-    set_: SetOption = None,
-    config: ConfigOption = None,
+    market: MarketRequest,
+    account: AccountRequest,
     costs: CostsOption = "1",
-    cost_profile: Annotated[str, typer.Option(help="raw, standard, retail or free.")] = "standard",
-    capital: Annotated[float, typer.Option(help="Start balance, account currency.")] = 10_000.0,
-    currency: Annotated[str, typer.Option(help="Account currency.")] = "USD",
-    limits: Annotated[str, typer.Option(help="Account limits: default, prop or off.")] = "default",
-    rate: Annotated[list[str] | None, typer.Option(help="Fixed rate, as JPY=0.0067; repeatable.")] = None,
-    intrabar: Annotated[str | None, typer.Option(help="pessimistic, m1 or tick.")] = None,
-    news: Annotated[Path | None, typer.Option(help="News calendar (CSV, JSON, Parquet).")] = None,
-    catalog: Annotated[Path | None, typer.Option(help="Catalog folder.")] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Compare with chance: 1,000 draws of each baseline; takes seconds.")
+    ] = False,
     out: RunsOption = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
+    events: Annotated[
+        bool | None, typer.Option("--events/--no-events", help="Write events.parquet, what the strategy saw.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Back-test a strategy and write its results and report."""
     levels = cost_levels(costs)
-    values = {
-        "source": source, "from_": from_, "to": to, "capital": capital, "account_currency": currency.upper(),
-        "costs": cost_profile, "limits": limits, "rates": fixed_rates(rate or []), "news": news, "catalog": catalog,
-        "cost_scale": 1.0 if 1.0 in levels else levels[0],
-    }  # fmt: skip
-    settings: RunSettings = checked_settings({k: v for k, v in values.items() if v is not None})
-    overrides = overrides_of(set_, symbols=symbols, timeframe=timeframe, intrabar=intrabar)
-    run = resolve_run(name, path=config, overrides=overrides, settings=settings)
-    announce(run, levels)
-    result = play_levels(run, levels, quiet=as_json)
-    if report:
-        result = with_events(run, result)
-    folder = free_folder(runs_folder(out), new_run_id(name, datetime.now(UTC)))
-    result.save(folder, with_report=report)
+    root, run_id = runs_folder(out), new_run_id(name, datetime.now(UTC))
+    with run_log(run_id, name) as log:
+        run = market.resolve(name, cost_scale=1.0 if 1.0 in levels else levels[0], **account.values())
+        log.resolved(run)
+        announce(run, levels)
+        result = play_levels(run, levels, log=log, quiet=as_json)
+        if baselines:
+            say("playing the baselines ...")
+            result = with_baselines(run, result)
+            log.step("baselines_played", baselines=[row["name"] for row in result.baselines])
+        if report if events is None else events:
+            result = with_events(run, result)
+            log.step("events_found", events=0 if result.events is None else result.events.height)
+        log.finished(result)
+        folder = result.save(free_folder(root, run_id), with_report=report)
+        log.step("run_saved", folder=folder.name, files=sorted(path.name for path in folder.iterdir()))
+    log.write(folder)
     show_result(result, folder, as_json=as_json)
     if open_ and report:
         typer.launch(str(folder / "report.html"))

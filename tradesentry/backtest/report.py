@@ -47,6 +47,9 @@ def report_data(result: "BacktestResult", *, max_points: int = MAX_POINTS) -> di
         "provenance": result.provenance,
         "charts": charts | tables(result, evaluation),
     }
+    if result.study:
+        document |= {"study": {key: result.study.get(key) for key in ("kind", "summaries")}}
+        document["charts"] |= result.study["charts"]
     plain: dict[str, Any] = clean(document)
     return plain
 

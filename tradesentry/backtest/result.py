@@ -52,6 +52,8 @@ class BacktestResult:
     """The cost model in words and numbers with units."""
     cost_runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Summaries of the same run at other cost levels: "0x", "1x", "2x"."""
+    baselines: list[dict[str, Any]] = field(default_factory=list)
+    """What the strategy is compared with, rows of `baselines.BaselineRow`; empty when not asked for."""
     provenance: list[dict[str, Any]] = field(default_factory=list)
     """Per series: source, symbol, timeframe, first, last, bars, checksum, clock, price side, is_synthetic."""
     warnings: list[str] = field(default_factory=list)
@@ -62,6 +64,9 @@ class BacktestResult:
     """bars, seconds, bars_per_second; `intents` asked for, where counted."""
     status: dict[str, Any] = field(default_factory=dict)
     """Final trading state of the account: `state` (name of `TradingState`), `since` (ns or None), `reason`."""
+
+    study: dict[str, Any] = field(default_factory=dict)
+    """What a study or the study ledger says of this result; a document of `reporting.studies`."""
 
     @cached_property
     def summary(self) -> dict[str, Any]:

@@ -47,10 +47,10 @@ OWN_FILES = (
 )
 STORED = (
     *("app", "symbols", "timeframe", "source", "is_synthetic", "account_currency", "capital", "period"),
-    *("origins", "costs", "cost_runs", "warnings", "intrabar", "timing", "status"),
+    *("origins", "costs", "cost_runs", "baselines", "warnings", "intrabar", "timing", "status", "study"),
 )
 """Fields of a result that `summary.json` keeps as they are."""
-FOREIGN_FILES = ("log.jsonl",)
+FOREIGN_FILES = ("log.jsonl", "sweep.json", "walk-forward.json", "optuna.journal")
 """Files of a run that other parts write."""
 
 

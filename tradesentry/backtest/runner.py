@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tradesentry.backtest.arena import Arena, Lane
 from tradesentry.backtest.data import Bars
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, checked_settings, resolve_run
@@ -19,35 +21,38 @@ from tradesentry.core.domain.errors import ConfigError, nearest
 from tradesentry.core.domain.orders import ExitReason, TradingState
 from tradesentry.core.execution.setup import currency_table, new_account, new_rules
 from tradesentry.core.market.bars import timeframe_ns
+from tradesentry.core.strategy.base_strategy import StrategyConfig
 
 EQUITY_STEP_NS = 3_600_000_000_000
 """Least time between two equity points: an hour."""
 
 
-def new_arena(run: ResolvedRun, *, cost_scale: float | None = None) -> Arena:
-    """Return fresh memory for one play of a resolved run.
+def new_lanes(
+    run: ResolvedRun,
+    *,
+    config: StrategyConfig | None = None,
+    markets: Sequence[int] | None = None,
+    n_before: Sequence[int] = (),
+    variant: int = 0,
+) -> list[Lane]:
+    """Return one configuration as a strategy on each of the markets, before its first bar.
 
     Args:
         run: The resolved run.
-        cost_scale: Multiple of the costs; the settings' when None.
+        config: Configuration; the run's own when None.
+        markets: Rows of the markets to trade; all that the run trades when None.
+        n_before: Bars per market before which nothing is entered, where that is more than the warm-up.
+        variant: Number that trades and rejects carry.
     """
-    config, chosen = run.config, run.strategy
-    markets = run.markets.copy()
-    markets["cost_scale"] = run.settings.cost_scale if cost_scale is None else cost_scale
-    bar_ns = timeframe_ns(config.timeframe)
-    currencies = currency_table(run.items, run.settings.account_currency)
-    account = new_account(
-        run.settings.capital,
-        run.limits,
-        n_currencies=len(currencies),
-        equity_step_ns=max(EQUITY_STEP_NS, bar_ns),
-    )
+    chosen, config = run.strategy, run.config if config is None else config
+    params = chosen.new_params(config)
     lanes = []
-    for i, item in enumerate(run.items[: run.data.n_traded]):
+    for row in range(run.data.n_traded) if markets is None else markets:
+        item = run.items[row]
         rules = new_rules(
-            bar_ns=bar_ns,
+            bar_ns=timeframe_ns(config.timeframe),
             pip=item.pip,
-            warmup_bars=chosen.bars_needed(config),
+            warmup_bars=max(chosen.bars_needed(config), n_before[row] if n_before else 0),
             weekend="hold" if item.is_always_open else config.weekend,
             weekend_lead=config.weekend_lead,
             weekend_no_entry=config.weekend_no_entry,
@@ -58,12 +63,41 @@ def new_arena(run: ResolvedRun, *, cost_scale: float | None = None) -> Arena:
             target_volatility=config.target_volatility,
             kelly_cap=config.kelly_cap,
         )
-        lanes.append(Lane(i, chosen.new_params(config), chosen.new_state(config), rules[0]))
+        lanes.append(Lane(row, params.copy(), chosen.new_state(config), rules[0], variant=variant))
+    return lanes
+
+
+def new_arena(
+    run: ResolvedRun,
+    *,
+    cost_scale: float | None = None,
+    lanes: Sequence[Lane] | None = None,
+    capital: float | None = None,
+) -> Arena:
+    """Return fresh memory for one play of a resolved run.
+
+    Args:
+        run: The resolved run; its markets are shared, not copied, when their cost scale is the wanted one.
+        cost_scale: Multiple of the costs; the settings' when None.
+        lanes: Strategies on markets, all on one account; the run's configuration on all its markets when None.
+        capital: Start balance; the settings' when None.
+    """
+    scale = run.settings.cost_scale if cost_scale is None else cost_scale
+    markets = run.markets
+    if not np.all(markets["cost_scale"] == scale):
+        markets = markets.copy()
+        markets["cost_scale"] = scale
+    account = new_account(
+        run.settings.capital if capital is None else capital,
+        run.limits,
+        n_currencies=len(currency_table(run.items, run.settings.account_currency)),
+        equity_step_ns=max(EQUITY_STEP_NS, timeframe_ns(run.config.timeframe)),
+    )
     return Arena(
-        chosen.pointer(),
+        run.strategy.pointer(),
         markets=markets,
         bars=[s.bars for s in run.data.series],
-        lanes=lanes,
+        lanes=new_lanes(run) if lanes is None else lanes,
         account=account,
         fine=run.data.fine,
     )
@@ -175,6 +209,7 @@ def backtest(
     bars: Bars | None = None,
     config: Mapping[str, Any] | None = None,
     cost_levels: Sequence[float] = (),
+    baselines: bool = False,
     progress: Callable[[int], None] | None = None,
     path: Path | None = None,
     overrides: Sequence[str] = (),
@@ -187,6 +222,7 @@ def backtest(
         bars: Series from `load_bars`; the source of the settings when None.
         config: Values that differ from the strategy's defaults.
         cost_levels: Further multiples of the costs to play the same run at, such as (0, 2).
+        baselines: Also play what the strategy must beat, 1,000 draws each; takes seconds.
         progress: Called with the number of bars played so far.
         path: Configuration file.
         overrides: `key=value` texts as with `--set`.
@@ -210,4 +246,9 @@ def backtest(
     if cost_levels:
         others = {f"{level:g}x": play(run, cost_scale=level) for level in cost_levels if level != 1.0}
         result = result.with_cost_runs(others)
+    if baselines:
+        # The baselines are played by this module's own functions.
+        from tradesentry.backtest.baselines import with_baselines
+
+        result = with_baselines(run, result)
     return result

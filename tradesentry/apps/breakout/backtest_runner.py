@@ -4,15 +4,13 @@
 product of 486 variants is screened on two symbols first, and the number of variants tried is part of every result.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import product
-from math import prod
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tradesentry.apps.breakout.baselines import BASELINES
 from tradesentry.apps.breakout.strategy import BreakoutStrategy
 from tradesentry.backtest.cli import backtest_command
+from tradesentry.backtest.experiment import Experiment
 
 GRID: Final[Mapping[str, tuple[Any, ...]]] = {
     "modes": (("orb",), ("london",), ("bb",)),
@@ -37,36 +35,6 @@ SEARCH: Final[Mapping[str, tuple[Any, ...]]] = {
 """What an optimizer may move: choices, or (low, high) of a number; at most 200 trials a walk-forward step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Experiment:
-    """One declared study."""
-
-    symbols: tuple[str, ...]
-    screen_symbols: tuple[str, ...]
-    """Variants that lose before costs on these are not run on the others."""
-    timeframe: str
-    source: str
-    cost_levels: tuple[float, ...]
-    grid: Mapping[str, tuple[Any, ...]]
-    baselines: tuple[str, ...]
-    max_trials: int
-    """Trials of the optimizer per walk-forward step."""
-    from_: str | None = None
-    to: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    """What all variants share."""
-
-    @property
-    def n_variants(self) -> int:
-        """Return the size of the declared product."""
-        return prod(len(values) for values in self.grid.values())
-
-    def variants(self) -> Iterator[dict[str, Any]]:
-        """Yield the configuration values of every variant, in the order of the product."""
-        for values in product(*self.grid.values()):
-            yield dict(self.config) | dict(zip(self.grid, values, strict=True))
-
-
 EXPERIMENT: Final = Experiment(
     symbols=("EURUSD", "GBPUSD", "USDJPY", "AUDUSD", "USDCAD", "EURJPY"),
     screen_symbols=("EURUSD", "GBPUSD"),
@@ -75,6 +43,7 @@ EXPERIMENT: Final = Experiment(
     cost_levels=(0.0, 1.0, 2.0),
     grid=GRID,
     baselines=BASELINES,
+    search=SEARCH,
     max_trials=200,
 )
 

@@ -82,6 +82,13 @@ class BreakoutStrategy(BaseStrategy):
         return chart_events(config, bars, calendar=calendar, tick=tick)
 
     @classmethod
+    def baselines(cls, config: Any) -> Any:  # noqa: ARG003
+        """Return exits and baselines; see `baselines`."""
+        from tradesentry.apps.breakout.baselines import SUITE
+
+        return SUITE
+
+    @classmethod
     def bars_needed(cls, config: Any) -> int:
         """Return the warm-up, execution bars."""
         return layout.bars_needed(config)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tradesentry.backtest.cli import ConfigOption, JsonOption, SetOption
 from tradesentry.backtest.commands.options import show as show_rows
+from tradesentry.backtest.commands.request import ConfigOption, JsonOption, SetOption
 from tradesentry.backtest.resolve import resolve_config
 from tradesentry.core.strategy.parameters import parameter_rows
 from tradesentry.core.strategy.strategy_registry import strategy, strategy_modules

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tradesentry.backtest.cli import JsonOption, RunsOption, runs_folder
+from tradesentry.backtest.cli import runs_folder
 from tradesentry.backtest.commands.options import show
+from tradesentry.backtest.commands.request import JsonOption, RunsOption
 from tradesentry.backtest.result import load_result
 from tradesentry.core.domain.errors import DataError, nearest
 from tradesentry.core.market.bars import utc_text

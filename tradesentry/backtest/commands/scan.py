@@ -7,18 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tradesentry.backtest.cli import (
-    ConfigOption,
-    FromOption,
-    JsonOption,
-    SetOption,
-    SourceOption,
-    SymbolsOption,
-    TimeframeOption,
-    overrides_of,
-)
+from tradesentry.backtest.commands.request import JsonOption, MarketRequest, takes_requests
 from tradesentry.backtest.commands.terminal import print_table, say
-from tradesentry.backtest.resolve import checked_settings, resolve_run
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import to_ns, utc_text
 from tradesentry.core.strategy.base_strategy import BaseStrategy
@@ -38,25 +28,17 @@ def scanner_of(chosen: type[BaseStrategy]) -> Any:
         raise UsageError(f"{chosen.name} has no scanner. Strategies with one: breakout.", code="no_scanner") from error
 
 
+@takes_requests
 def scan(
     name: Annotated[str, typer.Argument(help="Strategy with a scanner, such as breakout.")],
-    symbols: SymbolsOption = None,
-    timeframe: TimeframeOption = None,
-    source: SourceOption = "synthetic",
-    from_: FromOption = None,
+    market: MarketRequest,
     at: Annotated[
         str | None, typer.Option("--at", help="Instant of the scan, ISO (UTC); the last bar if omitted.")
     ] = None,
-    set_: SetOption = None,
-    config: ConfigOption = None,
-    catalog: Annotated[str | None, typer.Option(help="Catalog folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show today's candidates of a strategy: state, width, score and why one was rejected."""
-    overrides = overrides_of(set_, symbols=symbols, timeframe=timeframe, intrabar=None)
-    values = {"source": source, "from_": from_, "catalog": catalog, "limits": "off"}
-    settings = checked_settings({k: v for k, v in values.items() if v is not None})
-    run = resolve_run(name, path=config, overrides=overrides, settings=settings)
+    run = market.resolve(name, limits="off")
     found = scanner_of(strategy(name)).scan_run(run, to_ns(at))
     rows = found.to_dicts()
     if as_json:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tradesentry.backtest.reporting import text
+from tradesentry.backtest.reporting.baseline_section import baseline_parts
 from tradesentry.backtest.reporting.sections import chart_summary, figure_cards, monthly_table
+from tradesentry.backtest.reporting.study_sections import study_parts
 
 ASSETS = Path(__file__).with_name("assets")
 Document = Mapping[str, Any]
@@ -54,7 +56,12 @@ CHARTS = {
     "price": ("Trades on the price", "tall"),
     "closeups": ("Single trades", ""),
     "exposure": ("Net exposure by currency", ""),
+    "heatmap": ("Parameter map", "tall"),
+    "folds": ("Test windows", "tall"),
+    "parameters": ("Parameters over time", ""),
 }
+PICKED = ("price", "closeups", "heatmap", "parameters")
+"""Charts with a choice of what they show."""
 
 
 def render_page(document: Document) -> str:
@@ -106,6 +113,8 @@ def table(
 def _body(document: Document) -> str:
     parts = (
         ("result", "Result", _result_section(document)),
+        *study_parts(document, chart=_chart, table=table),
+        *baseline_parts(document, table=table),
         ("curve", "Account", _curve_section(document)),
         ("trades", "Trades", _trades_section(document)),
         ("market", "On the price", _market_section(document)),
@@ -183,7 +192,7 @@ def _chart(document: Document, key: str) -> str:
     is_empty = not any(len(column) for column in columns.values())
     picker = (
         f'<label class="picker" for="{key}-choice"><span>Show</span> <select id="{key}-choice"></select></label>'
-        if key in ("price", "closeups") and not is_empty
+        if key in PICKED and not is_empty
         else ""
     )
     plot = (

@@ -68,7 +68,9 @@ def chart_summary(key: str, document: Document) -> str:
     columns = document["charts"][key]
     if not any(len(column) for column in columns.values()):
         return _EMPTY.get(key, "Nothing to show.")
-    return _SUMMARIES[key](document, columns)
+    if key in _SUMMARIES:
+        return _SUMMARIES[key](document, columns)
+    return str(document["study"]["summaries"][key])
 
 
 _EMPTY = {

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from tradesentry.backtest.evaluation import METRICS, NOT_ASKED, NOT_REFUSED, Evaluation, reject_counts, trade_columns
 from tradesentry.backtest.metrics.fx_time import HOUR_NS, SESSION_NAMES, fx_date, session_of
 from tradesentry.backtest.metrics.trades import group_rows
+from tradesentry.backtest.reporting.baseline_section import baseline_columns
 from tradesentry.backtest.reporting.charts import Columns
 from tradesentry.backtest.reporting.text import WEEKDAYS, plain_exit, plain_reject
+from tradesentry.backtest.reporting.verdict import mean_r_bounds
 from tradesentry.backtest.result_files import clean, flat_config, origin_of
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ MAX_GROUPS = 40
 
 
 def tables(result: "BacktestResult", evaluation: Evaluation) -> dict[str, Columns]:
-    """Return the tables by id: `figures`, `breakdown`, `costs`, `rejects`, `config`, `cost_model`."""
-    return {
+    """Return the tables by id: figures, breakdown, costs, rejects, config, cost_model; baselines where compared."""
+    return baseline_columns(result, evaluation, mean_r_bounds(evaluation.values)) | {
         "figures": _figures(evaluation),
         "breakdown": _breakdown(result),
         "costs": _costs(result, evaluation),

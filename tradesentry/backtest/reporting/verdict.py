@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tradesentry.backtest.evaluation import Evaluation, reject_counts
 from tradesentry.backtest.metrics.fx_time import iso_date, iso_minute
 from tradesentry.backtest.reporting import text
+from tradesentry.backtest.reporting.baseline_section import baseline_sentence
 
 if TYPE_CHECKING:
     from tradesentry.backtest.result import BacktestResult
@@ -31,6 +32,8 @@ def verdict(result: "BacktestResult", evaluation: Evaluation) -> dict[str, Any]:
         `headline`, `tone` (good, bad, neutral), `details` (sentences), `badges`, and the identity of the run.
     """
     headline, tone = _headline(result, evaluation.values)
+    if result.study.get("headline"):
+        headline, tone = result.study["headline"], result.study["tone"]
     if result.is_synthetic:
         headline, tone = f"On generated prices: {headline[0].lower()}{headline[1:]}", "neutral"
     return {
@@ -143,9 +146,12 @@ def _details(result: "BacktestResult", values: dict[str, Any]) -> list[str]:
         code, count = next(iter(counts.items()))
         total = sum(counts.values())
         lines.append(f"{total:,} intents were refused or ended unfilled; {count:,} of them: {text.plain_reject(code)}.")
+    if sentence := baseline_sentence(result.baselines):
+        lines.append(sentence)
     if (doubled := result.cost_runs.get("2x")) and doubled.get("mean_r") is not None:
         lines.append(f"At twice the costs the mean R is {text.number(doubled['mean_r'], 2, is_signed=True)}.")
-    if values["n_trades"] >= MIN_TRADES:
+    lines += result.study.get("details", [])
+    if values["n_trades"] >= MIN_TRADES and not result.study:
         lines.append("Not corrected for the number of variants tried: the best of many tests always looks good.")
     return lines
 

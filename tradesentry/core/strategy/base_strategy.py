@@ -115,6 +115,17 @@ class BaseStrategy:
         return None
 
     @classmethod
+    def baselines(cls, config: Any) -> Any:  # noqa: ARG003
+        """Return the exits of this strategy and what else it must beat, as a `backtest.baselines.Suite`.
+
+        None leaves both to the back-test, which reads the exits from the trades.
+
+        Args:
+            config: The configuration.
+        """
+        return None
+
+    @classmethod
     def pointer(cls) -> Any:
         """Return `step` as a first-class function for the engine loops; compiled at the first call."""
         return _pointer(cls.step, cls.params_dtype(), cls.STATE)

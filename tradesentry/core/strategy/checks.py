@@ -1,8 +1,9 @@
-"""Prove a strategy on bars: no look-ahead, restart, mirror symmetry, parity, zero edge, sensitivity.
+"""Prove a strategy on bars: no look-ahead, restart, mirror symmetry, parity, zero edge.
 
 Each check plays the strategy more than once through the very engine and compares bytes, and says the first bar and
 field that differ. They work on any strategy, a user's own included. What plays is handed in (`Player`), because engines
-live above this package; `tradesentry check NAME` hands in the back-test's.
+live above this package; `tradesentry check NAME` hands in the back-test's. What a result hangs on is judged in
+`robustness`.
 """
 
 import math
@@ -22,6 +23,7 @@ BarsBySymbol = Mapping[str, Records]
 MIN_TRADES = 20
 """Fewer trades prove little; the check says so instead of passing."""
 MAX_STANDARD_ERRORS = 3.5
+OUTPUTS = ("trades", "rejects", "equity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class CheckResult:
     is_passed: bool
     detail: str
     """What was compared and how much of it, or the first difference."""
+    table: tuple[dict[str, Any], ...] = ()
+    """Figures behind it, one row per play, where there are any."""
 
 
 class Memory(Protocol):
@@ -84,10 +88,24 @@ def first_difference(a: Records, b: Records, *, what: str) -> str | None:
     return None
 
 
-def _play_steps(memory: Memory, n_steps: int) -> None:
-    """Play exactly `n_steps` instants."""
-    if n_steps > 0:
-        memory.play(n_steps)
+def _played(player: Player, bars: BarsBySymbol, n_steps: int) -> Memory:
+    """Return fresh memory after exactly `n_steps` instants.
+
+    An output array that fills up meanwhile interrupts the loop, which then starts its budget anew; so a play that grew
+    an array is thrown away and played again with room enough.
+    """
+    room = dict.fromkeys(OUTPUTS, 0)
+    while True:
+        memory = player(bars)
+        for name in OUTPUTS:
+            while len(getattr(memory, name)) < room[name]:
+                memory.grow(name)
+        room = {name: len(getattr(memory, name)) for name in OUTPUTS}
+        if n_steps > 0:
+            memory.play(n_steps)
+        if all(len(getattr(memory, name)) == room[name] for name in OUTPUTS):
+            return memory
+        room = {name: len(getattr(memory, name)) for name in OUTPUTS}
 
 
 def _state_difference(a: Memory, b: Memory) -> str | None:
@@ -152,12 +170,9 @@ def check_look_ahead(player: Player, bars: BarsBySymbol, *, n_cuts: int = 4) -> 
     n_trades = 0
     for cut in _cuts(len(instants), n_cuts):
         until = int(instants[cut - 1])
-        whole = player(bars)
-        _play_steps(whole, cut)
-        prefix = player({s: b[b["close_ns"] <= until] for s, b in bars.items()})
-        _play_steps(prefix, cut)
-        other = player(changed_future(bars, until, seed=cut))
-        _play_steps(other, cut)
+        whole = _played(player, bars, cut)
+        prefix = _played(player, {s: b[b["close_ns"] <= until] for s, b in bars.items()}, cut)
+        other = _played(player, changed_future(bars, until, seed=cut), cut)
         n_trades = len(whole.trade_rows)
         for label, memory in (("the series that ends there", prefix), ("another future", other)):
             found = (
@@ -180,8 +195,7 @@ def check_restart(player: Player, bars: BarsBySymbol, *, n_cuts: int = 3) -> Che
         pass
     n = _n_instants(bars)
     for cut in _cuts(n, n_cuts):
-        first = player(bars)
-        _play_steps(first, cut)
+        first = _played(player, bars, cut)
         second = player(bars)
         for field in ("account", "books", "quotes"):
             getattr(second, field)[:] = load_records(save_records(getattr(first, field)), getattr(first, field).dtype)
@@ -189,7 +203,10 @@ def check_restart(player: Player, bars: BarsBySymbol, *, n_cuts: int = 3) -> Che
             new.state[:] = load_records(save_records(old.state), old.state.dtype)
         for row in ("next_bar", "next_close_ns", "fine_from", "fine_to"):
             second.series[row] = first.series[row]
-        _copy_outputs(first, second)
+        _make_room(first, second)
+        for name in OUTPUTS:
+            written: Any = getattr(first, name)
+            getattr(second, name)[: len(written)] = written
         while second.play():
             pass
         found = first_difference(whole.trade_rows, second.trade_rows, what="trade") or (
@@ -200,22 +217,18 @@ def check_restart(player: Player, bars: BarsBySymbol, *, n_cuts: int = 3) -> Che
     return CheckResult(name, True, f"{n_cuts} restarts, {len(whole.trade_rows)} trades: the same to the last bit")
 
 
-def _copy_outputs(source: Memory, target: Memory) -> None:
-    """Copy the trades and refusals written so far, which the counters of the account refer to."""
-    for name in ("trades", "rejects", "equity"):
-        written: Any = getattr(source, name)
-        room: Any = getattr(target, name)
-        while len(room) < len(written):
+def _make_room(source: Memory, target: Memory) -> None:
+    """Let the output arrays of one memory hold at least as much as those of another."""
+    for name in OUTPUTS:
+        while len(getattr(target, name)) < len(getattr(source, name)):
             target.grow(name)
-            room = getattr(target, name)
-        room[: len(written)] = written
 
 
 def check_parity(player: Player, bars: BarsBySymbol, *, max_instants: int = 4_000) -> CheckResult:
     """Check that the compiled loop equals a driver that calls settle, account and decide one bar at a time."""
-    loop = player(bars)
-    _play_steps(loop, max_instants)
+    loop = _played(player, bars, max_instants)
     driver = player(bars)
+    _make_room(loop, driver)
     status = play_bar_by_bar(driver, max_instants)
     if status not in (Status.OK, Status.PAUSED):
         return CheckResult("parity", False, f"The bar-by-bar driver stopped with {Status(status).name}.")

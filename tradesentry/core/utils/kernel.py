@@ -4,14 +4,21 @@ Numba's own cache notices a change in the file of a function, not in the files o
 on running the old code. `@kernel` therefore keeps the cache in a folder named by a digest of the module and of all that
 it imports; any edit of one of them starts a new folder, and edits elsewhere do not. Kernels see records (NumPy
 structured dtypes) that callers allocate here.
+
+Folders of old digests would pile up with every edit. Each use of a folder renews its time, and once a day an ending
+process removes those that nobody has used for `UNUSED_DAYS`.
 """
 
+import atexit
 import hashlib
 import os
 import re
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +45,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _plain_arrays: dict[int, np.ndarray[Any, Any]] = {}
 
+UNUSED_DAYS = 30
+"""Cache folders that no process has used for so many days are removed."""
+
 
 def cache_root() -> Path:
     """Return the writable folder of compiled kernels: TRADESENTRY_CACHE_DIR, the user cache, or a temporary folder."""
@@ -53,6 +63,7 @@ def cache_root() -> Path:
 
 IMPORT = re.compile(r"^from +([A-Za-z_][\w.]*) +import +(\([^)]*\)|[^\n]*)|^import +([A-Za-z_][\w.]*)", re.MULTILINE)
 NAME = re.compile(r"([A-Za-z_]\w*)(?: +as +\w+)?")
+CACHE_FOLDER = re.compile(r"[0-9a-f]{24}(\.stale-\d+)?")
 
 
 @cache
@@ -122,8 +133,62 @@ def is_cached(function: Any) -> bool:
     return any((cache_root() / source_digest(source)).rglob(f"{source.stem}.{function.py_func.__name__}-*.nbc"))
 
 
+def prune_cache(root: Path, *, unused_days: float = UNUSED_DAYS) -> int:
+    """Remove the cache folders that no process has used for `unused_days`; return how many.
+
+    Safe beside other processes. A folder is first renamed and judged again: whoever renewed it before gets it back,
+    whoever comes later makes a new one, and Numba itself compiles again what it does not find.
+
+    Args:
+        root: The folder of compiled kernels; only folders that are named like a digest are touched.
+        unused_days: Age of the last use, days.
+    """
+    n_removed = 0
+    oldest_ns = time.time_ns() - round(unused_days * 86_400e9)
+    for folder in [path for path in root.iterdir() if CACHE_FOLDER.fullmatch(path.name)]:
+        with suppress(OSError):
+            if folder.lstat().st_mtime_ns >= oldest_ns:
+                continue
+            doomed = folder.with_name(f"{folder.name[:24]}.stale-{os.getpid()}")
+            folder.rename(doomed)
+            if doomed.lstat().st_mtime_ns >= oldest_ns:
+                doomed.rename(folder)
+            else:
+                shutil.rmtree(doomed, ignore_errors=True)
+                n_removed += 1
+    return n_removed
+
+
+def _prune_daily(root: Path) -> None:
+    """Remove stale cache folders if nobody did so today."""
+    with suppress(OSError):
+        last_pruned = root / "pruned"
+        if not last_pruned.exists() or time.time() - last_pruned.stat().st_mtime > 86_400:
+            last_pruned.touch()
+            prune_cache(root)
+
+
+@cache
+def _prune_at_exit(root: Path) -> None:
+    # At the start, the folders that this process is about to use may look unused as well.
+    atexit.register(_prune_daily, root)
+
+
+@cache
+def _renew(folder: Path) -> None:
+    """Say that this process uses a cache folder."""
+    # A folder that cannot be written, as in a container's image, is used as it is.
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+    _prune_at_exit(folder.parent)
+
+
 def _compiled(function: F, *, is_inlined: bool) -> F:
-    numba_config.CACHE_DIR = str(cache_root() / source_digest(Path(function.__code__.co_filename)))
+    folder = cache_root() / source_digest(Path(function.__code__.co_filename))
+    if IS_COMPILED:
+        _renew(folder)
+    numba_config.CACHE_DIR = str(folder)
     # Without reference counts: kernels allocate nothing, and counting the arrays they pass on would cost more than
     # the work they do on a bar.
     compile_it = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=is_inlined, _nrt=False)

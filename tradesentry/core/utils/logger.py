@@ -15,9 +15,11 @@ import math
 import os
 import re
 import sys
+import threading
 import uuid
-from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal, TextIO, cast
@@ -43,6 +45,11 @@ _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
 _MAX_DEPTH = 8
 _handlers: list[logging.Handler] = []
+_collectors: "list[_Collector]" = []
+_before: list[int] = []
+"""Levels of our logger and of its handlers before anything was collected."""
+_collecting = threading.Lock()
+_tokens: ContextVar[tuple[str, ...]] = ContextVar("tradesentry_log_collectors", default=())
 
 
 def mask_account(number: object) -> object:
@@ -239,3 +246,62 @@ def log_context(**fields: object) -> AbstractContextManager[None]:
         fields: Such as `run_id=...`, `client_order_id=...`.
     """
     return cast(AbstractContextManager[None], structlog.contextvars.bound_contextvars(**fields))
+
+
+class _Collector(logging.Handler):
+    """Keeps the lines of one `collect_lines` block; a number in the context tells its events from all others."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.lines: list[str] = []
+        self.token = uuid.uuid4().hex
+        self.setFormatter(_formatter(structlog.processors.JSONRenderer(serializer=_json_line)))
+        self.addFilter(lambda _record: self.token in _tokens.get())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@contextmanager
+def collect_lines(level: Level = "info", **fields: object) -> Iterator[list[str]]:
+    """Collect our own events of a `with` block, in this thread and the tasks it starts, as lines of JSON.
+
+    For what keeps a log of its own beside its results. Other handlers go on showing what they showed before.
+
+    Args:
+        level: Least important level collected.
+        **fields: Bound to every event, as by `log_context`.
+    """
+    collector = _Collector(logging.getLevelNamesMapping()[level.upper()])
+    package = logging.getLogger(PACKAGE)
+    _attach(collector, package)
+    mark = _tokens.set((*_tokens.get(), collector.token))
+    try:
+        with log_context(**fields):
+            yield collector.lines
+    finally:
+        _tokens.reset(mark)
+        _detach(collector, package)
+
+
+def _attach(collector: _Collector, package: logging.Logger) -> None:
+    with _collecting:
+        if not _collectors:
+            # The logger lets more through from now on, so the handlers keep to what they were asked for.
+            _before[:] = [package.level, *(handler.level for handler in _handlers)]
+            for handler in _handlers:
+                handler.setLevel(max(handler.level, package.getEffectiveLevel()))
+        _collectors.append(collector)
+        package.addHandler(collector)
+        package.setLevel(min(c.level for c in _collectors))
+
+
+def _detach(collector: _Collector, package: logging.Logger) -> None:
+    with _collecting:
+        package.removeHandler(collector)
+        _collectors.remove(collector)
+        if _collectors:
+            return
+        package.setLevel(_before[0])
+        for handler, level in zip(_handlers, _before[1:], strict=False):
+            handler.setLevel(level)

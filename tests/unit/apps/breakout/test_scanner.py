@@ -1,4 +1,4 @@
-"""What the scanner shows, what the score is made of, and what breakout must beat."""
+"""What the scanner shows, and what the score is made of."""
 
 import numpy as np
 import pytest
@@ -7,24 +7,19 @@ from tests.unit.apps.breakout.factories import (
     BARE,
     hold,
     ns,
-    play,
     put,
     quiet_bars,
-    resolve,
     row_at,
     series_of,
     slot,
     watch,
-    when,
     without,
 )
 from tests.unit.apps.breakout.test_trades import BB, BREAK
-from tradesentry.apps.breakout.baselines import BASELINES, compare, play_baseline, script
 from tradesentry.apps.breakout.layout import RING, SLOTS
 from tradesentry.apps.breakout.scanner import scan, scan_run
 from tradesentry.apps.breakout.score import rate, z_score
 from tradesentry.backtest.resolve import RunSettings, resolve_run
-from tradesentry.backtest.runner import new_arena
 from tradesentry.core.domain.errors import DataError
 from tradesentry.core.utils.kernel import new_records
 
@@ -146,68 +141,6 @@ def test_scan_of_bands_shows_the_break():
     after = scan_run(run, ns("2024-06-12T09:30")).to_dicts()[0]
 
     assert (before["state"], after["state"]) == ("ARMED", "IN_TRADE")
-
-
-def traded():
-    """A run with a trade on each of three days, and its trades."""
-    bars = quiet_bars()
-    for day in ("11", "12", "13"):
-        hold(bars, f"2024-06-{day}T07:45", f"2024-06-{day}T21:00", 1.1015)
-        put(bars, f"2024-06-{day}T07:30", BREAK)
-    run = resolve(bars)
-    arena = new_arena(run)
-    arena.run()
-    assert len(arena.trade_rows) == 3
-    return run, arena.trade_rows
-
-
-def test_random_side_keeps_times_and_distances():
-    run, trades = traded()
-
-    rows = script(trades, "random_side", config=run.config, calendar=run.markets[0].calendar, seed=1)
-
-    assert rows.decide_ns.tolist() == trades.entry_ns.tolist()
-    assert rows.distance.tolist() == pytest.approx([0.0020] * 3)
-    assert set(rows.side.tolist()) == {1, -1}
-
-
-def test_random_time_keeps_the_side_and_never_comes_before_the_signal():
-    run, trades = traded()
-
-    for seed in range(20):
-        rows = script(trades, "random_time", config=run.config, calendar=run.markets[0].calendar, seed=seed)
-        assert (rows.decide_ns >= trades.entry_ns).all()
-        assert all(when(ts)[4:] < "10:00" for ts in rows.decide_ns)
-        assert rows.side.tolist() == trades.side.tolist()
-
-
-def test_session_start_buys_when_the_session_begins():
-    run, trades = traded()
-
-    result = play_baseline(run, trades, "session_start")
-
-    assert result.trades["side"].to_list() == [1, 1, 1]
-    assert [when(ts)[4:] for ts in result.trades["entry_ns"]] == ["07:00"] * 3
-
-
-def test_same_times_and_sides_replayed_are_the_strategy_itself():
-    run, trades = traded()
-    rows = script(trades, "random_side", config=run.config, calendar=run.markets[0].calendar)
-    assert rows.exit_ns.tolist() == [ns(f"2024-06-{day}T16:00") for day in (11, 12, 13)]
-
-    result = play_baseline(run, trades[trades.side > 0], "random_time", seed=3)
-
-    assert (result.trades["exit_time"].dt.hour() <= 16).all()
-
-
-def test_comparison_has_the_strategy_and_its_three_baselines():
-    run, trades = traded()
-
-    rows = compare(run, trades, seeds=range(3))
-
-    assert rows["entries"].to_list() == ["strategy", *BASELINES]
-    assert rows["n_trades"].to_list()[0] == 3
-    assert rows["mean_r"][0] == pytest.approx(float(play(run.data.series[0].bars).trade_rows.r_multiple.mean()))
 
 
 def test_row_helper_finds_bars():

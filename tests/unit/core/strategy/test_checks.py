@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.core.strategy.plugins import installed
 from tests.unit.core.strategy.tiny_strategies import FUTURE
-from tradesentry.backtest.commands.check import GRID_TICK, player_of, traded_bars
+from tradesentry.backtest.proofs import GRID_TICK, player_of, traded_bars
 from tradesentry.backtest.resolve import checked_settings, resolve_run
 from tradesentry.backtest.runner import new_arena
 from tradesentry.core.market.mirror import on_grid
@@ -35,7 +35,7 @@ TINY = "tests.unit.core.strategy.tiny_strategies:TinyStrategy"
 def tiny(tmp_path_factory):
     """A function that resolves a run of the tiny strategy with some behavior."""
     with installed(tmp_path_factory.mktemp("plugin"), {"tiny": TINY}):
-        yield lambda behavior, **settings: run_of("tiny", [f"behavior={behavior}"], **settings)
+        yield lambda behavior, more=(), **settings: run_of("tiny", [f"behavior={behavior}", *more], **settings)
 
 
 def run_of(name, overrides=(), **settings):
@@ -95,6 +95,16 @@ def test_the_honest_twin_of_the_strategy_that_peeks_passes(tiny):
     result = check_look_ahead(knowing_player(run), traded_bars(run))
 
     assert result.is_passed, result.detail
+
+
+def test_a_play_whose_outputs_grow_is_cut_at_the_same_instant(tiny):
+    """Seen to fail while a grown array gave the loop a new budget: the whole series was played beyond the cut."""
+    run = tiny("momentum", more=["timeframe=M5", "every_bars=1", "hold_bars=1"])
+
+    result = check_look_ahead(player_of(run), traded_bars(run), n_cuts=4)
+
+    assert result.is_passed, result.detail
+    assert int(re.search(r"(\d+) trades", result.detail)[1]) > 5_000
 
 
 def test_another_future_leaves_the_past_alone_and_stays_valid(tiny):

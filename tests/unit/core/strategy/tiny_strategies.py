@@ -15,15 +15,18 @@ N_FUTURE = 100_000
 FUTURE: dict[str, Any] = {"mids": np.zeros(0)}
 """What the fault `peeks` knows: the whole series, filled in by the test for the bars that are played."""
 STARTS = count(1)
+LUCKY_PIPS = 16.0
+"""The one distance at which the fault `spike` knows the future."""
 MARKET = int(write.MARKET_ORDER)
-MOMENTUM, BUYS_ONLY, PEEKS, WRITES_PARAMS, DRAWS_STATE, OVERFLOWS, FAILS, BABBLES, MISCOUNTS = range(9)
+MOMENTUM, BUYS_ONLY, PEEKS, WRITES_PARAMS, DRAWS_STATE, OVERFLOWS, FAILS, SPIKE, BABBLES, MISCOUNTS = range(10)
 
 
 class TinyConfig(StrategyConfig):
     """What the tiny strategy lets a test set."""
 
     behavior: Literal[
-        "momentum", "buys_only", "peeks", "writes_params", "draws_state", "overflows", "fails", "babbles", "miscounts"
+        "momentum", "buys_only", "peeks", "writes_params", "draws_state", "overflows", "fails", "spike",
+        "babbles", "miscounts",
     ] = Field("momentum", description="Honest momentum, or one of the faults.")  # fmt: skip
     every_bars: int = Field(8, ge=1, le=500, description="Bars between two entries.")
     stop_pips: float = Field(16.0, gt=0, le=500, description="Distance of the stop.")
@@ -38,7 +41,7 @@ def side_of(params, state, mid):
     """Return the side that the chosen behavior wants."""
     if params.behavior == BUYS_ONLY:
         return 1
-    if params.behavior == PEEKS:
+    if params.behavior == PEEKS or (params.behavior == SPIKE and params.stop_pips == LUCKY_PIPS):
         later = min(state.n_bars + params.hold_bars, params.n_future - 1)
         mid, last = params.future[later], mid
     elif params.behavior == WRITES_PARAMS:

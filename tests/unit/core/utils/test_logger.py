@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from tradesentry.core.domain.errors import ConfigError
 from tradesentry.core.utils.logger import (
+    collect_lines,
     configure_logging,
     get_logger,
     log_context,
@@ -279,3 +280,76 @@ def test_before_any_set_up_only_warnings_are_shown(capsys):
 
 def test_scrub_leaves_ordinary_text_alone():
     assert scrub("mail bob@example.com about EUR/USD at 12:30") == "mail bob@example.com about EUR/USD at 12:30"
+
+
+def collected(block_lines):
+    return [json.loads(line) for line in block_lines]
+
+
+def test_a_block_collects_its_events_as_json_though_nothing_is_configured(capsys):
+    with collect_lines(run_id="r1", app="breakout") as block:
+        get_logger("tradesentry.runs").info("bars_played", bars=10, api_key="abc")
+        get_logger("tradesentry.runs").debug("too_detailed")
+    get_logger("tradesentry.runs").info("after")
+
+    (event,) = collected(block)
+    assert {
+        "event": "bars_played",
+        "bars": 10,
+        "run_id": "r1",
+        "app": "breakout",
+        "level": "info",
+    }.items() <= event.items()
+    assert event["api_key"] == "***"
+    assert capsys.readouterr().err == ""
+
+
+def test_handlers_go_on_showing_what_they_showed():
+    stream = io.StringIO()
+    configure_logging("warning", stream=stream)
+
+    with collect_lines() as block:
+        get_logger().info("quiet")
+        get_logger().warning("loud")
+    get_logger().info("quiet_again")
+
+    assert [line["event"] for line in collected(block)] == ["quiet", "loud"]
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["loud"]
+
+
+def test_two_blocks_at_once_collect_each_their_own():
+    """Without the token, each run's file would hold the events of both."""
+    both_open, one_closed = threading.Barrier(2), threading.Event()
+    found = {}
+
+    def work(name, is_first):
+        with collect_lines(run_id=name) as block:
+            both_open.wait(timeout=10)
+            if not is_first:
+                one_closed.wait(timeout=10)
+            get_logger().info("worked", by=name)
+        found[name] = collected(block)
+        if is_first:
+            one_closed.set()
+
+    threads = [threading.Thread(target=work, args=(name, name == "a")) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+
+    assert {name: [(line["by"], line["run_id"]) for line in lines] for name, lines in found.items()} == {
+        "a": [("a", "a")],
+        "b": [("b", "b")],
+    }
+    assert logging.getLogger("tradesentry").level == logging.NOTSET
+
+
+def test_a_block_inside_a_block_adds_to_both():
+    with collect_lines() as outer:
+        with collect_lines() as inner:
+            get_logger().info("inside")
+        get_logger().info("outside")
+
+    assert [line["event"] for line in collected(outer)] == ["inside", "outside"]
+    assert [line["event"] for line in collected(inner)] == ["inside"]

@@ -122,6 +122,45 @@
     },
   };
 
+  Object.assign(draw, {
+    heatmap(t) {
+      const c = charts.heatmap, pair = Number(choice("heatmap") || 0), picked = c.pair.map((_, row) => row).filter((row) => c.pair[row] === pair);
+      const x = unique(picked.map((row) => c.x[row])), y = unique(picked.map((row) => c.y[row]));
+      const z = y.map(() => x.map(() => null)), n = y.map(() => x.map(() => 0));
+      picked.forEach((row) => { z[y.indexOf(c.y[row])][x.indexOf(c.x[row])] = c.value[row]; n[y.indexOf(c.y[row])][x.indexOf(c.x[row])] = c.n[row]; });
+      const largest = Math.max(...picked.map((row) => Math.abs(c.value[row] || 0))) || 1, first = picked[0];
+      return [[{
+        type: "heatmap", x: x.map(escapeHtml), y: y.map(escapeHtml), z, customdata: n, zmin: -largest, zmax: largest, xgap: 2, ygap: 2,
+        colorscale: [[0, t.down], [0.5, t.surface], [1, t.up]], text: z.map((line) => line.map((v) => signed(v, 3))), texttemplate: "%{text}",
+        colorbar: { thickness: 10, outlinewidth: 0, tickfont: { color: t.muted, size: 11 }, title: { text: "R", font: { color: t.muted, size: 11 } } },
+        hovertemplate: "%{y}, %{x}: %{text} R, mean of %{customdata} variants<extra></extra>",
+      }], layout(t, { hovermode: "closest", xaxis: { type: "category", title: titled(t, escapeHtml(c.x_name[first])) }, yaxis: { type: "category", title: titled(t, escapeHtml(c.y_name[first])) } })];
+    },
+    folds(t) {
+      const c = charts.folds, e = charts.equity, at = (date) => Date.parse(`${date}T00:00Z`);
+      const mid = c.test_from.map((from, row) => (at(from) + at(c.test_to[row])) / 2);
+      const points = (key, name, color, symbol) => ({ type: "scatter", mode: "lines+markers", name, x: mid, y: c[key], yaxis: "y2", line: { color, width: 1, dash: "dot" }, marker: { color, symbol, size: 8 }, hovertemplate: "%{y:+.3f} R" });
+      return [[
+        { x: e.time, y: e.equity, name: "equity", mode: "lines", line: { color: t.accent, width: 1.6 }, hovertemplate: `%{y:,.2f} ${escapeHtml(currency)}` },
+        points("train_mean_r", "chosen, train", t.muted, "circle-open"), points("test_mean_r", "chosen, test", t.accent, "circle"), points("all_test_mean_r", "all variants, test", t.warning, "diamond-open"),
+      ], layout(t, {
+        showlegend: true, xaxis: { ...dates, anchor: "y2" }, yaxis: { domain: [0.5, 1], title: titled(t, escapeHtml(currency)), tickformat: ",~f" },
+        yaxis2: { domain: [0, 0.42], title: titled(t, "mean R"), zeroline: true, zerolinecolor: t.muted },
+        shapes: c.test_from.map((from, row) => ({ type: "rect", xref: "x", yref: "paper", x0: at(from), x1: at(c.test_to[row]), y0: 0, y1: 1, layer: "below", line: { width: 0 }, fillcolor: fade(t.zone, row % 2 ? 0.1 : 0.03) })),
+      })];
+    },
+    parameters(t) {
+      const c = charts.parameters, name = choice("parameters") || c.parameter[0];
+      const picked = c.parameter.map((_, row) => row).filter((row) => c.parameter[row] === name), symbols = unique(picked.map((row) => c.symbol[row]));
+      const shapes = ["circle", "diamond", "square", "triangle-up", "cross", "x", "star", "hexagon"];
+      return [symbols.map((symbol, i) => {
+        const own = picked.filter((row) => c.symbol[row] === symbol), offset = (row) => c.time[row] + (c.until[row] - c.time[row]) * (i + 1) / (symbols.length + 1);
+        return { type: "scatter", mode: "markers", name: escapeHtml(symbol), x: own.map(offset), y: own.map((row) => escapeHtml(c.value[row])), customdata: own.map((row) => `${escapeHtml(symbol)} from ${minute(c.time[row])} UTC, weight ${(100 * c.weight[row]).toFixed(0)} %`),
+          marker: { symbol: shapes[i % shapes.length], size: own.map((row) => 6 + 10 * c.weight[row]), opacity: 0.7 }, hovertemplate: "%{y}: %{customdata}<extra></extra>" };
+      }), layout(t, { hovermode: "closest", showlegend: true, xaxis: dates, yaxis: { type: "category", title: titled(t, escapeHtml(name)), categoryorder: "category ascending" } })];
+    },
+  });
+
   function candles(t, c) {
     return { type: "candlestick", name: "bid", x: c.time, open: c.open, high: c.high, low: c.low, close: c.close, showlegend: false,
       increasing: { line: { color: t.up, width: 1 }, fillcolor: fade(t.up, 0.15) }, decreasing: { line: { color: t.down, width: 1 }, fillcolor: t.down }, hoverlabel: { split: false } };
@@ -221,6 +260,8 @@
     const c = charts.trades;
     return [row, `${signed(c.r[row] === null ? c.net[row] : c.r[row], 2)} ${c.r[row] === null ? currency : "R"} · ${c.side[row] > 0 ? "long" : "short"} ${c.symbol[row]} · ${minute(c.entry[row])} · ${c.reason[row]}`];
   }));
+  if (charts.heatmap) fill("heatmap", unique(charts.heatmap.pair).map((pair) => { const row = charts.heatmap.pair.indexOf(pair); return [pair, `${charts.heatmap.y_name[row]} by ${charts.heatmap.x_name[row]}`]; }));
+  if (charts.parameters) fill("parameters", unique(charts.parameters.parameter).map((name) => [name, name]));
   label();
   // One chart per turn of the event loop: the first is visible and the page scrolls while the others are drawn.
   drawn().reduce((before, key) => before.then(() => render(key)).then(() => new Promise((resolve) => setTimeout(resolve, 0))), Promise.resolve());

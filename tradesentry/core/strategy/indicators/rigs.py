@@ -13,12 +13,37 @@ from typing import Any
 import numpy as np
 
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
-from tradesentry.core.strategy.indicators import averages, bands, opening_range, regime, resample, sessions, volatility
+from tradesentry.core.strategy.indicators import (
+    averages,
+    bands,
+    dealing_range,
+    gaps,
+    grid_basket,
+    liquidity,
+    midpoint,
+    opening_range,
+    order_blocks,
+    regime,
+    resample,
+    sessions,
+    structure,
+    structure_rigs,
+    supply_demand,
+    swings,
+    volatility,
+    zone_rigs,
+)
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.utils.kernel import kernel
 
 N_VALUES = 8
 """Values of one row of a series."""
+N_INPUTS = 2
+"""Columns that a component may take beside the bars."""
+N_RUN_EVENTS = 1_024
+"""Capacity of the buffer that `run` and `stream` give a component: every zone of both sides may end on one bar."""
+
+RUN_EVENTS = ev.events_dtype(N_RUN_EVENTS)
 
 ROW = np.dtype(
     [
@@ -27,6 +52,7 @@ ROW = np.dtype(
         ("open_ns", "i8"),
         ("known_at_ns", "i8"),
         ("values", "f8", (N_VALUES,)),
+        ("inputs", "f8", (N_INPUTS,)),  # what the caller gives beside the bar, NaN where nothing
     ],
     align=True,
 )
@@ -40,6 +66,31 @@ def never(_params: Any) -> bool:
 def wants_weekends(params: Any) -> bool:
     """A calendar is needed to tell weekends from other gaps."""
     return bool(params.weekend_tr != "off")
+
+
+def wants_atr_weekends(params: Any) -> bool:
+    """The ATR beside the component needs a calendar."""
+    return wants_weekends(params.atr)
+
+
+def wants_range(params: Any) -> bool:
+    """Days and sessions as ranges need a calendar."""
+    return params.range_source in {"day", "session"} or wants_weekends(params.structure.atr)
+
+
+def wants_range_days(params: Any) -> bool:
+    """Explicit windows replace sessions only."""
+    return params.range_source == "day" or wants_weekends(params.structure.atr)
+
+
+def wants_midpoint(params: Any) -> bool:
+    """The dealing range may need a calendar."""
+    return wants_range(params.dealing_range)
+
+
+def wants_midpoint_days(params: Any) -> bool:
+    """A reset by the calendar needs FX days, and so may the dealing range."""
+    return params.reset_calendar != "off" or wants_range_days(params.dealing_range)
 
 
 def wants_days(params: Any) -> bool:
@@ -63,6 +114,15 @@ def wants_days_beside_windows(params: Any) -> bool:
     return wants_weekends(params.atr) or wants_weekends(params.day_atr) or (params.width_unit == "atr_d" and is_limited)
 
 
+def wants_weekends_of_blocks(params: Any) -> bool:
+    """The ATR of structure, or that of gaps, needs a calendar."""
+    return wants_weekends(params.structure.atr) or wants_weekends(params.gaps.atr)
+
+
+def fill_nothing(_params: Any, _record: Any, _tick: float) -> None:
+    """The component needs no number of the market."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """One component ready to run on bars.
@@ -74,6 +134,9 @@ class Rig:
         columns: Names of its series with their types; empty for a component that only emits events.
         needs_calendar: Whether these parameters need FX days or sessions.
         needs_days: Whether they need FX days even where explicit windows replace the sessions.
+        inputs: Names of optional columns that it takes beside the bars, in `row.inputs`.
+        market_fields: Fields of the parameter record behind the configured ones: numbers of the market.
+        fill: Writes them, given (params, record, tick); returns memory that the record points to, if any.
     """
 
     params: type[ParamsModel]
@@ -82,16 +145,19 @@ class Rig:
     columns: dict[str, type] | None = None
     needs_calendar: Callable[[Any], bool] = never
     needs_days: Callable[[Any], bool] = never
+    inputs: tuple[str, ...] = ()
+    market_fields: tuple[tuple[str, Any], ...] = ()
+    fill: Callable[[Any, Any, float], Any] = fill_nothing
 
     @property
     def params_dtype(self) -> np.dtype[Any]:
         """Layout of the parameter record."""
-        return _layout_of(self.params)
+        return _layout_of(self.params, self.market_fields)
 
 
 @cache
-def _layout_of(model: type[ParamsModel]) -> np.dtype[Any]:
-    return params_dtype(model)
+def _layout_of(model: type[ParamsModel], market_fields: tuple[tuple[str, Any], ...]) -> np.dtype[Any]:
+    return params_dtype(model, list(market_fields))
 
 
 @kernel
@@ -229,5 +295,64 @@ RIGS: dict[str, Rig] = {
         _regime,
         {"trend": int, "efficiency_ratio": float, "adx": float, "is_range": bool},
         wants_higher_days,
+    ),
+    "pivots": Rig(swings.PivotsParams, lambda _: swings.PIVOT_STATE, structure_rigs.pivots_step),
+    "swings": Rig(swings.SwingsParams, lambda _: structure_rigs.SWINGS_STATE, structure_rigs.swings_step),
+    "structure": Rig(
+        structure.StructureParams,
+        lambda _: structure_rigs.STRUCTURE_STATE,
+        structure_rigs.structure_step,
+        needs_calendar=wants_atr_weekends,
+    ),
+    "gaps": Rig(
+        gaps.GapsParams,
+        zone_rigs.gaps_state,
+        zone_rigs.gaps_step,
+        needs_calendar=wants_atr_weekends,
+        market_fields=(("tick", "f8"),),
+        fill=zone_rigs.fill_tick,
+    ),
+    "supply_demand": Rig(
+        supply_demand.SupplyDemandParams,
+        zone_rigs.supply_demand_state,
+        zone_rigs.supply_demand_step,
+        needs_calendar=wants_atr_weekends,
+    ),
+    "liquidity": Rig(
+        liquidity.LiquidityParams,
+        structure_rigs.liquidity_state,
+        structure_rigs.liquidity_step,
+        needs_days=wants_atr_weekends,
+    ),
+    "dealing_range": Rig(
+        dealing_range.DealingRangeParams,
+        lambda _: structure_rigs.RANGE_STATE,
+        structure_rigs.dealing_range_step,
+        {"range_low": float, "range_high": float, "equilibrium": float, "position": float},
+        needs_calendar=wants_range,
+        needs_days=wants_range_days,
+    ),
+    "midpoint": Rig(
+        midpoint.MidpointParams,
+        lambda _: structure_rigs.MIDPOINT_STATE,
+        structure_rigs.midpoint_step,
+        needs_calendar=wants_midpoint,
+        needs_days=wants_midpoint_days,
+        inputs=("exposure", "atr"),
+    ),
+    "grid": Rig(
+        grid_basket.GridParams,
+        lambda _: grid_basket.STATE,
+        zone_rigs.grid_step,
+        market_fields=grid_basket.MARKET_FIELDS,
+        fill=grid_basket.fill_market,
+    ),
+    "order_blocks": Rig(
+        order_blocks.OrderBlocksParams,
+        zone_rigs.order_blocks_state,
+        zone_rigs.order_blocks_step,
+        needs_calendar=wants_weekends_of_blocks,
+        market_fields=(("tick", "f8"),),
+        fill=zone_rigs.fill_tick,
     ),
 }

@@ -20,7 +20,7 @@ from tradesentry.core.market import clock as market_clock
 from tradesentry.core.strategy.config import ParamsModel, params_record
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators import hygiene, tables
-from tradesentry.core.strategy.indicators.rigs import RIGS, ROW, Rig
+from tradesentry.core.strategy.indicators.rigs import N_INPUTS, N_RUN_EVENTS, RIGS, ROW, RUN_EVENTS, Rig
 from tradesentry.core.utils.kernel import (
     OPAQUE,
     address_of,
@@ -48,7 +48,7 @@ FEED: Final = np.dtype(
         ("hygiene", hygiene.STATE),
         ("cursor", CURSOR),
         ("clock", CLOCK),
-        ("events", ev.EVENTS),
+        ("events", RUN_EVENTS),
         ("row", ROW),
     ],
     align=True,
@@ -59,8 +59,8 @@ _OK: Final = int(Status.OK)
 _GROW_EVENTS: Final = int(Status.GROW_TRADES)
 _GROW_ROWS: Final = int(Status.GROW_EQUITY)
 _NO_CALENDAR: Final = int(Status.NO_CALENDAR)
-_MARGIN: Final = ev.N_EVENTS
 _opaque_at = record_at(OPAQUE)
+_NO_INPUTS: Final = np.empty((0, N_INPUTS))
 
 
 @kernel
@@ -77,8 +77,9 @@ def _tell_time(feed: Any, bar: Any, calendar: Any) -> int:
 
 @kernel
 def _drive(
-    step: Any, params_at: int, state_at: int, feed: Any, bars: Any, calendars: Any, event_rows: Any, series_rows: Any
-) -> int:
+    step: Any, params_at: int, state_at: int, feed: Any, bars: Any, inputs: Any, calendars: Any, event_rows: Any,
+    series_rows: Any,
+) -> int:  # fmt: skip
     """Step the component over the bars that are left; return at the end or with what stopped it."""
     params = _opaque_at(params_at, 0)
     state = _opaque_at(state_at, 0)
@@ -93,6 +94,8 @@ def _drive(
         if status != _OK:
             return status
         feed.row.is_set = False
+        for k in range(N_INPUTS):
+            feed.row.inputs[k] = inputs[i, k] if i < len(inputs) else np.nan
         if hygiene.check(feed.hygiene_params, feed.hygiene, bar, feed.clock, feed.tick, feed.events):
             status = step(params, state, feed.hygiene, feed.clock, feed.events, feed.row)
             if status != _OK:
@@ -121,7 +124,7 @@ def _compiled(name: str, capacity: int) -> Any:
     """Return the step of a component as a first-class function."""
     rig = RIGS[name]
     code = record_type(np.dtype("i8"))
-    shared = [record_type(d) for d in (hygiene.STATE, CLOCK, ev.EVENTS, ROW)]
+    shared = [record_type(d) for d in (hygiene.STATE, CLOCK, RUN_EVENTS, ROW)]
     exact = code(record_type(rig.params_dtype), record_type(rig.state(capacity)), *shared)
     general = code(record_type(OPAQUE), record_type(OPAQUE), *shared)
     return function_pointer(rig.step, exact=exact, general=general)
@@ -186,12 +189,14 @@ class Stream:
             raise UsageError(f"The capacity is {capacity} live objects a side. Pass at least 1; strategies use 64.")
         self._step = _compiled(component, capacity)
         self._params_record = params_record(self.params, self._rig.params_dtype)
+        # What the parameters point to lives as long as the stream.
+        self._kept = self._rig.fill(self.params, self._params_record[0], tick)
         self._state = new_records(1, self._rig.state(capacity))
         self._feed = new_records(1, FEED)
         self._calendars = self._read_calendar(calendar)
         self._feed[0].tick = tick
         self._feed[0].hygiene_params = params_record(hygiene.HygieneParams())[0]
-        self._events = new_records(2 * _MARGIN, ev.EVENT)
+        self._events = new_records(2 * N_RUN_EVENTS, ev.EVENT)
         self._rows = new_records(2, ROW)
 
     def _read_calendar(self, calendar: Any) -> Any:
@@ -215,8 +220,12 @@ class Stream:
             tables.put_windows(given[0], windows)
         return given
 
-    def feed(self, bars: np.recarray[Any, Any]) -> None:
+    def feed(self, bars: np.recarray[Any, Any], inputs: np.ndarray[Any, Any] | None = None) -> None:
         """Take closed bars in time order; what they cause is added to the output.
+
+        Args:
+            bars: BAR array.
+            inputs: What the component takes beside them, from `tables.as_inputs`; None for nothing.
 
         Raises:
             DataError: A bar lies outside the calendar.
@@ -224,10 +233,11 @@ class Stream:
         """
         feed = self._feed[0]
         feed.next_bar = 0
+        given = _NO_INPUTS if inputs is None else inputs
         while True:
             status = _drive(
-                self._step, address_of(self._params_record), address_of(self._state), feed, bars, self._calendars,
-                self._events, self._rows,
+                self._step, address_of(self._params_record), address_of(self._state), feed, bars, given,
+                self._calendars, self._events, self._rows,
             )  # fmt: skip
             if status == _GROW_EVENTS:
                 self._events = _twice(self._events)
@@ -248,7 +258,7 @@ class Stream:
             )
         raise CapacityError(
             f"Component {self.component!r} stopped at bar {row - 1} (close {int(bar.close_ns)} ns UTC) with "
-            f"{Status(status).name}: one bar caused more than {_MARGIN} events. Raise `events.N_EVENTS`."
+            f"{Status(status).name}: one bar caused more than {N_RUN_EVENTS} events. Raise `rigs.N_RUN_EVENTS`."
         )
 
     def take(self) -> pl.DataFrame:
@@ -268,9 +278,9 @@ class Stream:
         """Take one closed bar and return the rows that it caused, often none.
 
         Args:
-            bar: BAR record, or a mapping with its fields.
+            bar: BAR record, or a mapping with its fields and, where the component takes some, further inputs.
         """
-        self.feed(tables.as_bar(bar))
+        self.feed(tables.as_bar(bar), tables.as_inputs(bar, self._rig.inputs))
         events, rows = self._emitted()
         return tables.series_rows(rows, self._rig.columns or {}) if self._is_series else tables.event_rows(events)
 
@@ -338,7 +348,8 @@ def run(
     Args:
         component: Name, see `RIGS`.
         params: As in `stream`.
-        bars: BAR array, or a frame with open_ns, close_ns, open, high, low, close and optionally volume, spread.
+        bars: BAR array, or a frame with open_ns, close_ns, open, high, low, close and optionally volume, spread and
+            what the component takes beside them (`exposure` and `atr` of `midpoint`).
         calendar: As in `stream`.
         tick: As in `stream`.
         capacity: As in `stream`.
@@ -354,5 +365,5 @@ def run(
         CapacityError: One bar caused more events than the buffer holds.
     """
     running = stream(component, params, calendar=calendar, tick=tick, capacity=capacity, output=output)
-    running.feed(tables.as_bars(bars))
+    running.feed(tables.as_bars(bars), tables.as_inputs(bars, RIGS[component].inputs))
     return running.take()

@@ -13,6 +13,7 @@ import polars as pl
 from tradesentry.core.domain.errors import DataError
 from tradesentry.core.domain.records import BAR, N_DAYS
 from tradesentry.core.strategy.indicators.events import EVENT, Component, EventCode
+from tradesentry.core.strategy.indicators.rigs import N_INPUTS
 from tradesentry.core.utils.kernel import new_records
 
 DAY_NS: Final = 86_400_000_000_000
@@ -65,6 +66,27 @@ def as_bar(bar: Any) -> np.recarray[Any, Any]:
     if isinstance(bar, Mapping):
         return as_bars({name: [value] for name, value in bar.items()})
     return as_bars(np.asarray(bar, BAR).reshape(1))
+
+
+def as_inputs(bars: Any, names: tuple[str, ...]) -> np.ndarray[Any, Any]:
+    """Return the columns of a frame or mapping that a component takes beside its bars; none of a BAR array.
+
+    Args:
+        bars: As for `as_bars` or `as_bar`.
+        names: Columns wanted; one that is absent is NaN.
+
+    Returns:
+        Shape (n_bars, N_INPUTS), or (0, N_INPUTS) when nothing was given.
+    """
+    columns = bars.columns if isinstance(bars, pl.DataFrame) else list(bars) if isinstance(bars, Mapping) else []
+    present = [name for name in names if name in columns]
+    if not present:
+        return np.empty((0, N_INPUTS))
+    values = [np.atleast_1d(np.asarray(bars[name], np.float64)) for name in present]
+    inputs = np.full((len(values[0]), N_INPUTS), np.nan)
+    for name, column in zip(present, values, strict=True):
+        inputs[:, names.index(name)] = column
+    return inputs
 
 
 def put_windows(calendar: Any, windows: Any) -> None:

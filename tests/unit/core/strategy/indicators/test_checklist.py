@@ -169,7 +169,7 @@ def test_restart_equivalence_notices_memory_that_is_not_saved(lost: str):
             super().restore({**snapshot, lost: fresh[lost]})
 
     def make() -> Stream:
-        return Forgetful(case.component, case.params, capacity=64, **case.options())
+        return Forgetful(case.component, case.params, **case.options())
 
     with pytest.raises(AssertionError):
         laws.restart_equivalence(make, laws.short_bars())

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.core.strategy.indicators.series import calendar_of, make_bars, random_bars
 from tradesentry.core.domain.errors import CapacityError, ConfigError, DataError, StateMismatch, UsageError
 from tradesentry.core.strategy.indicators import run, stream
-from tradesentry.core.strategy.indicators.events import EVENT, N_EVENTS
-from tradesentry.core.strategy.indicators.rigs import RIGS
+from tradesentry.core.strategy.indicators.events import EVENT
+from tradesentry.core.strategy.indicators.rigs import N_RUN_EVENTS, RIGS
 from tradesentry.core.strategy.indicators.volatility import AtrParams
 
 BARS = random_bars(60)
@@ -122,5 +122,5 @@ def test_a_snapshot_of_another_component_is_refused():
 def test_a_capacity_error_names_component_and_bar():
     running = stream("atr")
 
-    with pytest.raises(CapacityError, match=f"'atr' stopped at bar -1 .* more than {N_EVENTS} events"):
+    with pytest.raises(CapacityError, match=f"'atr' stopped at bar -1 .* more than {N_RUN_EVENTS} events"):
         running._refuse(14, BARS[0])
