@@ -1,13 +1,16 @@
-"""Compare what two engines did with one scenario: trades, refusals, equity and what the strategies saw, row by row."""
+"""Compare what two engines did with one scenario: trades, refusals, equity, account and views, row by row."""
 
 import dataclasses
 import math
 
-from tests.support.slow_book import Trade
 from tests.support.slow_engine import Points, Reject, Seen, SlowEngine
+from tests.support.slow_records import Trade
 
 TOLERANCE = {"entry_price": 1e-9, "exit_price": 1e-9, "stop_at_entry": 1e-9, "last_spread": 1e-9}
 """Prices; all else, money and R-multiples, agrees to 1e-6."""
+
+
+ACCOUNT_NAMES = ("balance", "peak_equity", "max_drawdown", "day_start_equity", "trading_state", "state_reason")
 
 
 def names_of(kind):
@@ -37,7 +40,8 @@ def disagreements(scenario):
         "trades": difference(slow.trades, arena.trade_rows, names_of(Trade)),
         "rejects": difference(slow.rejects, arena.reject_rows, names_of(Reject)),
         "equity": difference(slow.points, arena.equity_rows, names_of(Points)),
+        "account": difference([slow.account], arena.account, ACCOUNT_NAMES),
     }
-    for book, lane in zip(slow.books, arena.lanes, strict=True):
-        found[f"view {book.variant}"] = difference(book.seen, lane.state[0].seen[: len(book.seen)], names_of(Seen))
+    for i, (book, lane) in enumerate(zip(slow.books, arena.lanes, strict=True)):
+        found[f"view {i}"] = difference(book.seen, lane.state[0].seen[: len(book.seen)], names_of(Seen))
     return {name: what for name, what in found.items() if what is not None}, slow

@@ -73,6 +73,7 @@ def random_markets(rng, symbols):
         market.commission_min = rng.choice([0.0, 0.0, 1.5])
         market.slippage_mean = rng.choice([0.0, 0.3]) * market.pip
         market.slippage_atr = rng.choice([0.0, 0.02])
+        market.slippage_seed = rng.choice([0, 7])
         market.swap_is_rate = rng.random() < 0.3
         nightly = (0.03, 0.02) if market.swap_is_rate else (0.7 * market.pip, 0.4 * market.pip)
         market.swap_long, market.swap_short = -nightly[0], nightly[1]
@@ -100,21 +101,21 @@ def random_account(rng):
     if rng.random() < 0.7:
         limits |= {
             "is_on": True,
-            "max_idea_risk": 0.02,
-            "max_open_risk": odd * rng.choice([0.02, 0.06, 0.5]),
-            "max_app_risk": rng.choice([0.5, 1.0]),
+            "max_idea_risk": odd * rng.choice([0.01, 0.02, 1.0]),
+            "max_open_risk": odd * rng.choice([0.01, 0.02, 0.06, 0.5]),
+            "max_app_risk": rng.choice([0.4, 0.7, 1.0]),
             "max_currency_net": odd * rng.choice([1.0, 3.0, 50.0]),
             "max_currency_gross": odd * rng.choice([4.0, 200.0]),
             "max_currency_risk": rng.choice([0.025, 0.5]),
             "max_cluster_risk": rng.choice([0.01, 0.03, 0.5]),
-            "max_leverage": odd * rng.choice([5.0, 200.0]),
+            "max_leverage": odd * rng.choice([2.0, 5.0, 200.0]),
             "max_notional": rng.choice([60_000.0, np.inf]),
             "max_positions": rng.choice([4, 40]),
             "max_per_market": rng.choice([3, 20]),
             "max_trades_per_day": rng.choice([4, 1000]),
-            "daily_loss": rng.choice([0.01, 1.0]),
-            "market_daily_loss": rng.choice([0.005, 1.0]),
-            "drawdown_reduce": rng.choice([0.005, 0.05, 1.0]),
+            "daily_loss": rng.choice([0.004, 0.01, 1.0]),
+            "market_daily_loss": rng.choice([0.003, 0.005, 1.0]),
+            "drawdown_reduce": rng.choice([0.002, 0.05, 1.0]),
             "drawdown_halt": rng.choice([0.01, 0.05, 1.0]),
             "open_risk_shrinks": rng.random() < 0.5,
             "currency_net_shrinks": rng.random() < 0.5,
@@ -138,7 +139,7 @@ def random_exits(rng, pip, now_ns, bar_ns):
         exits |= {"max_bars": int(rng.integers(1, 30))}
     if rng.random() < 0.2:
         exits |= {"exit_ns": now_ns + int(rng.integers(1, 40)) * bar_ns // 2}
-    if rng.random() < 0.1:
+    if rng.random() < 0.2:
         exits |= {"max_spread": 2 * pip}
     return exits
 
@@ -162,6 +163,8 @@ def random_entry(rng, at, bar, pip, bar_ns):
         more["expiry_ns"] = int(bar["close_ns"]) + int(rng.integers(-1, 20)) * bar_ns // 2
     if rng.random() < 0.4:
         more |= {"basket": int(rng.integers(1, 4))}
+    if rng.random() < 0.5:
+        more |= {"quota_key": int(rng.integers(1, 4)), "quota_max": int(rng.integers(1, 3))}
     if rng.random() < 0.4:
         more |= {"group": int(rng.integers(1, 3)), "skip_if_both": bool(rng.random() < 0.5)}
     return enter(at, side, stop, target, price=price, type=kind, score=rng.integers(0, 3), tag=at, **size, **more)
@@ -208,7 +211,7 @@ def random_rules(rng, bar_ns, pip):
         uses_news=rng.random() < 0.4,
         requires_calendar=rng.random() < 0.3,
         news_flatten=rng.random() < 0.2,
-        max_spread=rng.choice([0.0, 0.0, 5.0]) * pip,
+        max_spread=rng.choice([0.0, 0.0, 4.0]) * pip,
         target_volatility=rng.choice([0.0, 0.05]),
         warmup_bars=int(rng.choice([0, 20])),
     )
@@ -231,10 +234,11 @@ def random_scenario(seed):
         bars.append(aggregate(finer, minutes)[:N_BARS])
         fine.append(finer[rng.random(len(finer)) > 0.05] if has_fine else finer[:0])
     players = []
+    is_shared = rng.random() < 0.5
     for i in range(int(rng.integers(1, 4)) + len(symbols) - 1):
         m = i % len(symbols)
         pip = float(markets[m].pip)
         rules = random_rules(rng, minutes * MINUTE_NS, pip)
         script = random_script(rng, bars[m], pip, minutes * MINUTE_NS)
-        players.append(Player(script, market=m, rules=rules, variant=i, app=i % 2))
+        players.append(Player(script, market=m, rules=rules, variant=0 if is_shared else i, app=i % 2))
     return Scenario(markets, bars, players, random_account(rng), fine)

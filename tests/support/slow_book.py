@@ -1,102 +1,14 @@
-"""The book of one strategy on one market in plain Python: orders, positions, and how a bar fills them."""
+"""The book of one strategy on one market in plain Python: how a bar fills its orders and ends its positions."""
 
 import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+from tests.support.slow_records import Position, Trade
 from tradesentry.core.domain.orders import Action, ExitReason, OrderType, RejectCode, TrailMode
 
 NEAR = 1e-3
 """Prices closer than this share of a tick are the same price."""
-
-
-@dataclass
-class Order:
-    """A resting entry."""
-
-    id: int
-    placed_ns: int
-    side: int
-    type: int
-    price: float
-    units: float
-    stop_loss: float
-    take_profit: float
-    expiry_ns: int
-    basket: int
-    group: int
-    skip_if_both: bool
-    tag: int
-    risk_money: float
-    exits: SimpleNamespace
-
-
-@dataclass
-class Position:
-    """An open position and what it has cost so far."""
-
-    id: int
-    side: int
-    units: float
-    entry_price: float
-    entry_ns: int
-    entry_bar: int
-    week_end_ns: int
-    stop_loss: float
-    take_profit: float
-    basket: int
-    tag: int
-    exits: SimpleNamespace
-    piece: int
-    """Number of the (finer) bar that opened it."""
-    is_inside: bool
-    """Opened after the open of the execution bar, so the bar's extremes may lie before it."""
-    initial_units: float = 0.0
-    initial_stop: float = 0.0
-    stop_reason: ExitReason = ExitReason.STOP_LOSS
-    risk_money: float = 0.0
-    mae: float = 0.0
-    mfe: float = 0.0
-    swap: float = 0.0
-    commission: float = 0.0
-    slippage: float = 0.0
-    spread_cost: float = 0.0
-    realized: float = 0.0
-    exit_value: float = 0.0
-    steps_taken: int = 0
-
-    @property
-    def distance(self):
-        return abs(self.entry_price - self.initial_stop)
-
-
-@dataclass
-class Trade:
-    """A closed round trip."""
-
-    market: int
-    variant: int
-    id: int
-    side: int
-    units: float
-    entry_ns: int
-    exit_ns: int
-    entry_price: float
-    exit_price: float
-    stop_at_entry: float
-    gross: float
-    commission: float
-    swap: float
-    slippage: float
-    spread_cost: float
-    net: float
-    r_multiple: float
-    mae_r: float
-    mfe_r: float
-    bars_held: int
-    exit_reason: ExitReason
-    basket: int
-    tag: int
 
 
 @dataclass
@@ -124,6 +36,7 @@ class SlowBook:
     is_locked: bool = False
     flatten_reason: ExitReason = ExitReason.NONE
     baskets_filled: set = field(default_factory=set)
+    entry_times: list = field(default_factory=list)
 
     @property
     def near(self):
@@ -148,28 +61,33 @@ class SlowBook:
         self.at_close(market.bar)
 
     def roll_day(self):
-        """Book the swap of every FX day that ended since the last bar."""
+        """Book the swap of every FX day that ended since the last bar: the new day starts with what is left."""
         days = self.market.days
         for day in days[days.index(self.day) : days.index(self.market.day)]:
             for position in self.positions:
-                money = self.market.swap(position, day.weekday)
+                money = self.market.swap(position, day)
                 position.swap += money
+                self.engine.account.day_start_equity += money
                 self.pay(money)
         self.day_start_value = self.realized + self.unrealized
         self.is_locked = False
 
-    def open(self, ticket, price, slip, ts_ns, *, is_inside):
+    def open(self, ticket, price, ts_ns, *, slips, is_inside):
         """Open a position and charge its commission."""
         market, account = self.market, self.engine.account
         account.last_id += 1
         account.trades_today += 1
+        number = self.entry_times.count(ts_ns)
+        self.entry_times.append(ts_ns)
+        slip = market.slippage(ts_ns, number, 0) if slips else 0.0
         fill = price + ticket.side * slip
         position = Position(
             account.last_id, ticket.side, ticket.units, fill, ts_ns, self.bar_index, market.day.week_end_ns,
             ticket.stop_loss, ticket.take_profit, ticket.basket, ticket.tag, ticket.exits, self.piece, is_inside,
+            number,
         )  # fmt: skip
         position.initial_units, position.initial_stop = ticket.units, ticket.stop_loss
-        value = market.price_unit_value(fill, fill)
+        value = market.price_unit_value(fill, fill, ts_ns)
         position.risk_money = position.distance * ticket.units * value
         position.slippage = slip * ticket.units * value
         position.spread_cost = (market.ask - market.bid) / 2 * ticket.units * value
@@ -179,13 +97,15 @@ class SlowBook:
         if ticket.basket:
             self.baskets_filled.add(ticket.basket)
 
-    def reduce(self, position, units, price, slip, ts_ns, reason):
+    def reduce(self, position, units, price, ts_ns, reason, *, slips=False):
         """Close some units; write the trade when none are left."""
         market = self.market
+        position.n_exits += 1
+        slip = market.slippage(position.entry_ns, position.number, position.n_exits) if slips else 0.0
         fill = price - position.side * slip
         gain = position.side * (fill - position.entry_price)
-        gross = market.to_account(gain * units, fill, fill)
-        value = market.price_unit_value(fill, fill)
+        gross = market.to_account(gain * units, fill, fill, ts_ns)
+        value = market.price_unit_value(fill, fill, ts_ns)
         fee = market.commission(units, units * fill * value)
         position.realized += gross
         position.commission += fee
@@ -223,56 +143,59 @@ class SlowBook:
     def at_open(self, bar, *, is_first):
         """Fill what the open decides: closes, positions whose stop or target it passed, entries."""
         bid, ask = bar.open, bar.open + bar.cost_spread
-        slip = self.market.slippage()
         for position in list(self.positions):
             if self.flatten_reason:
                 price = bid if position.side > 0 else ask
-                self.reduce(position, position.units, price, slip, bar.open_ns, self.flatten_reason)
+                self.reduce(position, position.units, price, bar.open_ns, self.flatten_reason, slips=True)
         self.flatten_reason = ExitReason.NONE
         queue, self.queue = self.queue, []
         for intent in [q for q in queue if q.action == Action.CLOSE]:
-            self.close_asked(intent, bid, ask, slip, bar.open_ns)
+            self.close_asked(intent, bid, ask, bar.open_ns)
         for position in list(self.positions):
-            self.position_at_open(position, bid if position.side > 0 else ask, slip, bar.open_ns)
+            self.position_at_open(position, bid if position.side > 0 else ask, bar.open_ns)
         for intent in [q for q in queue if q.action == Action.ENTER]:
-            self.market_entry(intent, bid, ask, slip, bar.open_ns)
-        self.orders_at_open(bid, ask, slip, bar.open_ns, is_first=is_first)
+            self.market_entry(intent, bar)
+        self.orders_at_open(bid, ask, bar.open_ns, is_first=is_first)
 
-    def close_asked(self, intent, bid, ask, slip, ts_ns):
+    def close_asked(self, intent, bid, ask, ts_ns):
         for p in list(self.positions):
             meant = p.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, p.basket)
             if meant and intent.side in (0, p.side) and p.units - intent.size > 1e-9:
                 reason = ExitReason(intent.reason) if intent.reason > 0 else ExitReason.STRATEGY
-                self.reduce(p, p.units - intent.size, bid if p.side > 0 else ask, slip, ts_ns, reason)
+                self.reduce(p, p.units - intent.size, bid if p.side > 0 else ask, ts_ns, reason, slips=True)
 
-    def position_at_open(self, p, price, slip, ts_ns):
+    def position_at_open(self, p, price, ts_ns):
         """A stop that the open passed fills there, worse; a target there too, better."""
         if self.reached(-p.side, price, p.stop_loss):
-            self.reduce(p, p.units, price, slip, ts_ns, p.stop_reason)
+            self.reduce(p, p.units, price, ts_ns, p.stop_reason, slips=True)
         elif self.rules.weekend_flatten and ts_ns >= p.week_end_ns:
-            self.reduce(p, p.units, price, slip, ts_ns, ExitReason.WEEKEND)
+            self.reduce(p, p.units, price, ts_ns, ExitReason.WEEKEND, slips=True)
         elif self.reached(p.side, price, p.take_profit):
-            self.reduce(p, p.units, price, 0.0, ts_ns, ExitReason.TAKE_PROFIT)
+            self.reduce(p, p.units, price, ts_ns, ExitReason.TAKE_PROFIT)
         else:
             self.take_partials(p, best=price, at_open=price, ts_ns=ts_ns)
 
-    def market_entry(self, intent, bid, ask, slip, ts_ns):
-        price = ask if intent.side > 0 else bid
+    def market_entry(self, intent, bar):
+        """Whether the open is too far is judged by the plain spread; the fill pays the cost of it."""
+        ts_ns, is_buy = bar.open_ns, intent.side > 0
+        price = bar.open + bar.plain_spread if is_buy else bar.open
         drift, allowed = abs(price - intent.signal_price), abs(intent.signal_price - intent.stop_loss) / 2
         if self.market.is_gap:
             self.engine.reject(ts_ns, self, RejectCode.DATA_GAP, intent)
         elif drift > allowed + self.near:
             self.engine.reject(ts_ns, self, RejectCode.OPEN_TOO_FAR, intent)
         else:
-            self.open(intent, price, slip, ts_ns, is_inside=False)
+            price = bar.open + bar.cost_spread if is_buy else bar.open
+            self.open(intent, price, ts_ns, slips=True, is_inside=False)
 
-    def remove_with_group(self, order, ts_ns, code):
-        """Take an order out, and with it the orders that it cancels."""
-        self.orders.remove(order)
-        if order.group:
-            self.orders = [o for o in self.orders if o.group != order.group]
+    def cancel_siblings(self, group, ts_ns, code):
+        """Take out what is left of a group of orders of which one cancels the others."""
+        siblings = [o for o in self.orders if group and o.group == group]
+        for order in siblings:
+            self.engine.reject(ts_ns, self, code, order)
+        self.orders = [o for o in self.orders if o not in siblings]
 
-    def orders_at_open(self, bid, ask, slip, ts_ns, *, is_first):
+    def orders_at_open(self, bid, ask, ts_ns, *, is_first):
         for order in list(self.orders):
             if order not in self.orders:
                 continue
@@ -289,8 +212,9 @@ class SlowBook:
                 self.engine.reject(ts_ns, self, RejectCode.GAP_BEYOND_STOP, order)
                 self.orders.remove(order)
             elif passed:
-                self.open(order, price, 0.0 if is_limit else slip, ts_ns, is_inside=not is_first)
-                self.remove_with_group(order, ts_ns, RejectCode.SIBLING_FILLED)
+                self.open(order, price, ts_ns, slips=not is_limit, is_inside=not is_first)
+                self.orders.remove(order)
+                self.cancel_siblings(order.group, ts_ns, RejectCode.SIBLING_FILLED)
 
     def is_touched(self, order, bar):
         """A limit needs a trade through by one tick at the side it meets, a stop a touch."""
@@ -302,24 +226,23 @@ class SlowBook:
 
     def inside(self, bar):
         """Entries, then stops (also of the entries), then targets of what was open before."""
-        slip = self.market.slippage()
         for order in list(self.orders):
             if order not in self.orders or not self.is_touched(order, bar):
                 continue
             siblings = [o for o in self.orders if o is not order and order.group and o.group == order.group]
             if order.skip_if_both and any(self.is_touched(o, bar) for o in siblings):
-                self.engine.reject(bar.open_ns, self, RejectCode.AMBIGUOUS_BAR, order)
-                self.orders = [o for o in self.orders if o is not order and o not in siblings]
+                self.cancel_siblings(order.group, bar.open_ns, RejectCode.AMBIGUOUS_BAR)
                 continue
-            slipped = 0.0 if order.type == OrderType.LIMIT else slip
-            self.open(order, order.price, slipped, bar.open_ns, is_inside=True)
-            self.remove_with_group(order, bar.open_ns, RejectCode.SIBLING_FILLED)
+            slips = order.type != OrderType.LIMIT
+            self.open(order, order.price, bar.open_ns, slips=slips, is_inside=True)
+            self.orders.remove(order)
+            self.cancel_siblings(order.group, bar.open_ns, RejectCode.SIBLING_FILLED)
         for p in list(self.positions):
             worst = bar.low if p.side > 0 else bar.high + bar.cost_spread
             if self.reached(-p.side, worst, p.stop_loss):
                 at_open = bar.open if p.side > 0 else bar.open + bar.cost_spread
                 price = p.stop_loss if p.is_inside and p.piece == self.piece else worse(p.side, p.stop_loss, at_open)
-                self.reduce(p, p.units, price, slip, bar.close_ns, p.stop_reason)
+                self.reduce(p, p.units, price, bar.close_ns, p.stop_reason, slips=True)
         for p in list(self.positions):
             if p.piece == self.piece or p.basket in self.baskets_filled:
                 continue
@@ -327,7 +250,7 @@ class SlowBook:
             at_open = bar.open if p.side > 0 else bar.open + bar.cost_spread
             self.take_partials(p, best=best, at_open=at_open, ts_ns=bar.close_ns)
             if p in self.positions and self.reached(p.side, best, p.take_profit):
-                self.reduce(p, p.units, p.take_profit, 0.0, bar.close_ns, ExitReason.TAKE_PROFIT)
+                self.reduce(p, p.units, p.take_profit, bar.close_ns, ExitReason.TAKE_PROFIT)
 
     def take_partials(self, p, *, best, at_open, ts_ns):
         """Take the steps of a partial profit that `best` reaches, at the open where that is better."""
@@ -337,12 +260,12 @@ class SlowBook:
                 return
             price = at_open if p.side * (at_open - level) > 0 else level
             step = self.market.m.unit_step
-            units = math.floor(p.exits.partial_fraction[p.steps_taken] * p.initial_units / step + 1e-9) * step
+            units = math.floor(p.exits.partial_fraction[p.steps_taken] * p.initial_units / step * (1 + 1e-12)) * step
             p.steps_taken += 1
             if p.units - units < self.market.m.unit_min - 1e-9:
                 units = p.units
             if units > 0:
-                self.reduce(p, units, price, 0.0, ts_ns, ExitReason.TAKE_PROFIT)
+                self.reduce(p, units, price, ts_ns, ExitReason.TAKE_PROFIT)
 
     def at_close(self, bar):
         """Expiry, excursions, scheduled exits, break-even and trailing, marks."""
@@ -360,9 +283,9 @@ class SlowBook:
             p.mfe = max(p.mfe, p.side * (best - p.entry_price))
             reason = self.due_exit(p, bar.close_ns)
             if reason:
-                self.reduce(p, p.units, close, self.market.slippage(), bar.close_ns, reason)
+                self.reduce(p, p.units, close, bar.close_ns, reason, slips=True)
             else:
-                self.protect(p, close, bar)
+                self.protect(p, bar)
         self.mark(bar)
 
     def due_exit(self, p, now):
@@ -381,9 +304,10 @@ class SlowBook:
         if p.side * (stop - p.stop_loss) > 0:
             p.stop_loss, p.stop_reason = stop, reason
 
-    def protect(self, p, close, bar):
-        """Break-even once the trade was ahead enough, then the trailing rule."""
+    def protect(self, p, bar):
+        """Break-even once the trade was ahead enough, then the trailing rule, from the plain quote."""
         market, e = self.market, p.exits
+        close = bar.close if p.side > 0 else bar.close + bar.plain_spread
         if e.be_trigger_r > 0 and p.mfe >= e.be_trigger_r * p.distance * (1 - 1e-9):
             value = market.price_unit_value(bar.close, bar.close + bar.cost_spread)
             to_come = market.commission(p.units, p.units * bar.close * value)
@@ -394,7 +318,7 @@ class SlowBook:
         if e.trail_mode == TrailMode.DISTANCE:
             self.tighten(p, close - p.side * e.trail_distance, ExitReason.TRAILING)
         elif market.atr == market.atr:
-            since = max(1, self.bar_index - p.entry_bar)
+            since = self.bar_index - p.entry_bar + 1
             if e.trail_mode == TrailMode.CHANDELIER:
                 close = market.extreme(p.side, min(e.trail_bars, since, 32))
             self.tighten(p, close - p.side * e.trail_distance * market.atr, ExitReason.TRAILING)

@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from tests.support.slow_book import Order, SlowBook
+from tests.support.slow_book import SlowBook
 from tests.support.slow_market import SlowMarket, plain
-from tests.support.slow_vetting import block_of, price_fault, round_to, size_of, vet
+from tests.support.slow_records import Order
+from tests.support.slow_vetting import block_of, least_distance, price_fault, round_to, size_of, spread_fault, vet
 from tradesentry.core.domain.orders import Action, ExitReason, OrderType, RejectCode, TradingState
 
 
@@ -22,18 +23,20 @@ class Account:
 
     balance: float
     equity: float
-    peak: float
+    peak_equity: float
     limits: SimpleNamespace
     worst_equity: float = 0.0
     margin_used: float = 0.0
     day_start_equity: float = 0.0
     day_end_ns: int = 0
-    state: TradingState = TradingState.ACTIVE
-    reason: ExitReason = ExitReason.NONE
+    trading_state: TradingState = TradingState.ACTIVE
+    state_reason: ExitReason = ExitReason.NONE
     drawdown: float = 0.0
     max_drawdown: float = 0.0
     trades_today: int = 0
     last_id: int = 0
+    accepted: list = field(default_factory=list)
+    """(quota key, book) of every entry that was taken under a quota."""
     last_ns: int = 0
 
 
@@ -113,7 +116,7 @@ class SlowEngine:
             book.cancel_entries(last_ns, RejectCode.END_OF_DATA)
             for position in list(book.positions):
                 price = book.market.exit_quote(position.side)
-                book.reduce(position, position.units, price, 0.0, last_ns, ExitReason.END_OF_DATA)
+                book.reduce(position, position.units, price, last_ns, ExitReason.END_OF_DATA)
             book.mark_at_quote()
         self.update_account(last_ns)
         if self.points and self.points[-1].ts_ns == last_ns:
@@ -151,8 +154,8 @@ class SlowEngine:
         """17:00 New York: a new start equity, and the lock of the day before is over."""
         a = self.account
         a.day_end_ns, a.day_start_equity, a.trades_today = day.end_ns, a.equity, 0
-        if a.state == TradingState.REDUCING and a.reason == ExitReason.DAILY_LOSS:
-            a.state, a.reason = TradingState.ACTIVE, ExitReason.NONE
+        if a.trading_state == TradingState.REDUCING and a.state_reason == ExitReason.DAILY_LOSS:
+            a.trading_state, a.state_reason = TradingState.ACTIVE, ExitReason.NONE
 
     def sum_books(self):
         a = self.account
@@ -168,28 +171,29 @@ class SlowEngine:
             losers = [(book.value_of(p), book, p) for book in self.books for p in book.positions]
             _, book, position = min(losers, key=lambda row: row[0])
             price = book.market.exit_quote(position.side)
-            book.reduce(position, position.units, price, 0.0, now, ExitReason.MARGIN)
+            book.reduce(position, position.units, price, now, ExitReason.MARGIN)
             book.mark_at_quote()
             self.sum_books()
         a.last_ns = now
-        a.peak = max(a.peak, a.equity)
-        a.drawdown = 1 - a.worst_equity / a.peak
+        a.peak_equity = max(a.peak_equity, a.equity)
+        a.drawdown = 1 - a.worst_equity / a.peak_equity
         a.max_drawdown = max(a.max_drawdown, a.drawdown)
-        if a.limits.is_on and a.state != TradingState.HALTED:
+        if a.limits.is_on and a.trading_state != TradingState.HALTED:
             self.apply_limits(now)
 
     def apply_limits(self, now):
         """Drawdown halts or reduces, a daily loss locks the account or one market."""
         a = self.account
         if a.drawdown >= a.limits.drawdown_halt:
-            self.worsen(now, TradingState.HALTED, ExitReason.DRAWDOWN, flatten=True)
+            self.worsen(now, TradingState.HALTED, ExitReason.DRAWDOWN)
+            self.flatten(ExitReason.DRAWDOWN)
             return
-        if a.drawdown >= a.limits.drawdown_reduce and a.reason != ExitReason.DRAWDOWN:
-            self.worsen(now, TradingState.REDUCING, ExitReason.DRAWDOWN, flatten=False)
-        if a.state != TradingState.ACTIVE:
-            return
+        if a.drawdown >= a.limits.drawdown_reduce and a.state_reason != ExitReason.DRAWDOWN:
+            self.worsen(now, TradingState.REDUCING, ExitReason.DRAWDOWN)
         if a.day_start_equity - a.worst_equity >= a.limits.daily_loss * a.day_start_equity:
-            self.worsen(now, TradingState.REDUCING, ExitReason.DAILY_LOSS, flatten=True)
+            if a.trading_state == TradingState.ACTIVE:
+                self.worsen(now, TradingState.REDUCING, ExitReason.DAILY_LOSS)
+            self.flatten(ExitReason.DAILY_LOSS)
             return
         for book in self.books:
             lost = book.day_start_value - book.realized - min(book.unrealized, book.worst_unrealized)
@@ -199,11 +203,14 @@ class SlowEngine:
                 if book.positions:
                     book.flatten_reason = ExitReason.DAILY_LOSS
 
-    def worsen(self, now, state, reason, *, flatten):
-        self.account.state, self.account.reason = state, reason
+    def worsen(self, now, state, reason):
+        self.account.trading_state, self.account.state_reason = state, reason
         for book in self.books:
             book.cancel_entries(now, RejectCode.TRADING_STATE)
-            if flatten and book.positions:
+
+    def flatten(self, reason):
+        for book in self.books:
+            if book.positions:
                 book.flatten_reason = reason
 
     def ask(self, book, now):
@@ -211,12 +218,15 @@ class SlowEngine:
         block = block_of(book, now)
         if block:
             book.cancel_entries(now, block)
+        for order in [o for o in book.orders if spread_fault(book, o.exits)]:
+            self.reject(now, book, RejectCode.SPREAD, order)
+            book.orders.remove(order)
         market, a = book.market, self.account
         units = sum(p.side * p.units for p in book.positions)
         stops = sum(p.stop_loss for p in book.positions)
-        value = market.price_unit_value(market.bid, market.ask)
+        value = market.plain_value()
         counts = (len(book.positions), len(book.orders))
-        seen = Seen(a.equity, a.balance, value, market.spread, *counts, units, stops, bool(block), int(a.state))
+        seen = Seen(a.equity, a.balance, value, market.spread, *counts, units, stops, bool(block), int(a.trading_state))
         book.seen.append(seen)
         intents = []
         while book.script and book.script[0][0] <= book.bar_index - 1:
@@ -246,18 +256,28 @@ class SlowEngine:
             if code:
                 self.reject(now, book, code, intent)
 
+    def quota_fault(self, book, intent):
+        """Refuse when enough other books of the same app and variant were served under the same key."""
+        if not intent.quota_key:
+            return 0
+        served = [b for key, b in self.account.accepted if key == intent.quota_key]
+        rivals = {id(b) for b in served if (b.app, b.variant) == (book.app, book.variant)}
+        return RejectCode.QUOTA if id(book) not in rivals and len(rivals) >= intent.quota_max else 0
+
     def enter(self, book, intent, now):
         asked = None
         code = block_of(book, now) or price_fault(book, intent, now) or duplicate(book, intent, now)
         code = code or size_of(book, intent)
         if not code:
             asked = intent.units
-            code = vet(self, book, intent)
+            code = vet(self, book, intent) or self.quota_fault(book, intent)
         if code:
             self.reject(now, book, code, intent)
             return
         if intent.units < asked:
             self.reject(now, book, RejectCode.SHRUNK, intent)
+        if intent.quota_key:
+            self.account.accepted.append((intent.quota_key, book))
         if intent.type == OrderType.MARKET:
             book.queue.append(intent)
         else:
@@ -291,28 +311,33 @@ def duplicate(book, intent, now):
 
 
 def modify(book, intent):
-    """Move stops (only tighter, and for an order not past its own entry) and targets; return a refusal or 0."""
-    tick = book.market.m.tick
+    """Move stops and targets of all that is meant until one of them must not be moved; return a refusal or 0."""
+    market, tick = book.market, book.market.m.tick
+    near = book.near
     stop, target = round_to(intent.stop_loss, tick), round_to(intent.take_profit, tick)
     code = RejectCode.UNKNOWN_TARGET
     for position in [p for p in book.positions if names(intent, p)]:
         code = 0
+        leaves_at = market.bid if position.side > 0 else market.plain_ask
+        if (target - leaves_at) * position.side <= near:
+            return RejectCode.TARGET_SIDE
         if not math.isnan(stop) and stop != position.stop_loss:
             if (stop - position.stop_loss) * position.side <= 0:
                 return RejectCode.LOOSENS_STOP
             position.stop_loss = stop
-        if not math.isnan(target):
-            position.take_profit = target
+        position.take_profit = position.take_profit if math.isnan(target) else target
     for order in [o for o in book.orders if names(intent, o)]:
         code = 0
-        if not math.isnan(stop):
-            if (stop - order.stop_loss) * order.side < -1e-9 * tick:
+        away = (order.price - stop) * order.side
+        if not math.isnan(stop) and stop != order.stop_loss:
+            if (stop - order.stop_loss) * order.side < 0:
                 return RejectCode.LOOSENS_STOP
-            if (order.price - stop) * order.side <= 0:
+            if away <= near:
                 return RejectCode.STOP_SIDE
-            order.stop_loss = stop
-        if not math.isnan(target):
-            if (target - order.price) * order.side <= 0:
-                return RejectCode.TARGET_SIDE
-            order.take_profit = target
+            if away < least_distance(market) - near:
+                return RejectCode.STOP_TOO_NEAR
+        if (target - order.price) * order.side <= near:
+            return RejectCode.TARGET_SIDE
+        order.stop_loss = order.stop_loss if math.isnan(stop) else stop
+        order.take_profit = order.take_profit if math.isnan(target) else target
     return code

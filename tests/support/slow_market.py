@@ -11,6 +11,33 @@ MINUTE = 60_000_000_000
 NONE = 1 << 62
 
 
+def mix(word):
+    """Scramble 32 bits."""
+    word = ((word ^ (word >> 16)) * 0x21F0AAAD) % 2**32
+    word = ((word ^ (word >> 15)) * 0x735A2D97) % 2**32
+    return word ^ (word >> 15)
+
+
+def key_of(entry_ns, entry_number, fill_number):
+    """The 62 bits that name a fill: time and number of the entry, number of the fill."""
+    first = mix(mix(mix(entry_ns % 2**32) ^ (entry_ns >> 32)) ^ entry_number)
+    high = mix(first ^ fill_number)
+    return (high >> 2) * 2**32 + mix(high ^ first)
+
+
+def half_normal(seed, index, key):
+    """A draw of mean 1 for a fill: two hashed 52-bit uniforms, Box-Muller, its absolute value over its mean."""
+    seed = seed * 1_009 + index
+    first = mix(mix(seed % 2**32) ^ (seed >> 32))
+    second = mix(first ^ 0x5BD1E995)
+    uniforms = []
+    for counter in (2 * key, 2 * key + 1):
+        high = mix(mix(mix(first ^ (counter % 2**32)) ^ (counter >> 32)) ^ second)
+        uniforms.append((((high << 20) + (mix(high ^ first) >> 12)) + 0.5) / 2**52)
+    normal = math.sqrt(-2 * math.log(uniforms[0])) * math.cos(2 * math.pi * uniforms[1])
+    return abs(normal) / math.sqrt(2 / math.pi)
+
+
 def plain(record):
     """Return a NumPy record as an object of plain Python numbers and lists."""
     out = {}
@@ -44,7 +71,7 @@ class SlowMarket:
         self.is_news_known = False
         self.history = []
         self.true_ranges = []
-        self.atr = math.nan
+        self.atr = self.atr_at_open = math.nan
         self.day_closes = []
 
     def take_bar(self, now):
@@ -67,9 +94,10 @@ class SlowMarket:
         self.previous_bid, self.previous_ask = self.bid, self.ask
         self.bid = self.bar.close
         self.ask = self.bar.close + self.spread * self.m.cost_scale
+        self.atr_at_open = self.atr
         if last is not None:
             self.track_atr(max(self.bar.high, last.close) - min(self.bar.low, last.close))
-        self.bar.cost_spread = self.spread * self.m.cost_scale
+        self.bar.plain_spread, self.bar.cost_spread = self.spread, self.spread * self.m.cost_scale
         self.history.append(self.bar)
 
     def track_atr(self, true_range):
@@ -95,50 +123,78 @@ class SlowMarket:
         inside = [b for b in self.fine if self.bar.open_ns <= b.open_ns < self.bar.close_ns]
         for b in inside:
             own = max(b.spread, self.m.min_spread) if b.spread > 0 else self.spread
-            b.cost_spread = own * self.m.cost_scale
+            b.plain_spread, b.cost_spread = own, own * self.m.cost_scale
         return inside or [self.bar]
 
     def exit_quote(self, side):
         """The price at which a position of that side can be closed now."""
         return self.bid if side > 0 else self.ask
 
-    def to_account(self, amount, bid, ask):
-        """Sell a gain of quote currency, buy a loss of it: the worse side either way."""
+    def quote_at(self, ts_ns):
+        """The last (bid, ask) that was known at a time, of the present one and the one before."""
+        if self.history and self.history[-1].close_ns > ts_ns:
+            return self.previous_bid, self.previous_ask
+        return self.bid, self.ask
+
+    def to_account(self, amount, bid, ask, ts_ns=NONE):
+        """Sell a gain of quote currency, buy a loss of it: the worse side either way, at what was known then."""
         gain = amount > 0
         how = self.m.conversion
         if how == 0:
             return amount * self.m.fixed_rate
         if how == 1:
             return amount / (ask if gain else bid)
-        cross = self.others[self.m.cross_index]
+        cross_bid, cross_ask = self.others[self.m.cross_index].quote_at(ts_ns)
         if how == 2:
-            return amount * (cross.bid if gain else cross.ask)
-        if cross.bid == 0:
+            return amount * (cross_bid if gain else cross_ask)
+        if cross_bid == 0:
             return math.copysign(math.inf, amount)
-        return amount / (cross.ask if gain else cross.bid)
+        return amount / (cross_ask if gain else cross_bid)
 
-    def price_unit_value(self, bid, ask):
+    def price_unit_value(self, bid, ask, ts_ns=NONE):
         """Account money that one unit loses when price moves against it by 1."""
-        return -self.to_account(-1.0, bid, ask)
+        return -self.to_account(-1.0, bid, ask, ts_ns)
 
-    def slippage(self):
-        """Expected slippage of a market or stop fill."""
-        expected = self.m.slippage_mean
-        if self.m.slippage_atr > 0 and self.atr == self.atr:
-            expected += self.m.slippage_atr * self.atr
-        return expected * self.m.cost_scale
+    @property
+    def plain_ask(self):
+        """The ask by which everything is decided: before the cost scale."""
+        return self.bid + self.spread
+
+    def plain_value(self):
+        """Account money that one unit loses when price moves against it by 1, as decisions reckon; 0 if unknown."""
+        how = self.m.conversion
+        if how == 0:
+            return self.m.fixed_rate
+        if how == 1:
+            return 1 / self.bid
+        cross = self.others[self.m.cross_index]
+        if cross.bid == 0:
+            return 0.0
+        return cross.plain_ask if how == 2 else 1 / cross.bid
+
+    def expected_slippage(self, atr):
+        """Expected slippage of a market or stop fill, before the cost scale."""
+        return self.m.slippage_mean + (0.0 if math.isnan(atr) else self.m.slippage_atr * atr)
+
+    def slippage(self, entry_ns, entry_number, fill_number):
+        """Slippage of one fill, by the volatility known when the bar opened."""
+        expected = self.expected_slippage(self.atr_at_open) * self.m.cost_scale
+        if self.m.slippage_seed:
+            expected *= half_normal(self.m.slippage_seed, self.index, key_of(entry_ns, entry_number, fill_number))
+        return expected
 
     def commission(self, units, notional):
         money = units * self.m.commission_per_unit + notional * self.m.commission_fraction
         return max(money, self.m.commission_min) * self.m.cost_scale
 
-    def swap(self, position, weekday):
-        """What a position earns at 17:00 New York of that weekday, at the last quote before."""
+    def swap(self, position, day):
+        """What a position earns when an FX day ends, at the last quotes before."""
         nightly = self.m.swap_long if position.side > 0 else self.m.swap_short
         if self.m.swap_is_rate:
             nightly *= self.previous_bid / 365
-        nights = self.m.swap_day_weights[weekday] * self.m.cost_scale
-        return self.to_account(nightly * nights * position.units, self.previous_bid, self.previous_ask)
+        nights = self.m.swap_day_weights[day.weekday] * self.m.cost_scale
+        earned = nightly * nights * position.units
+        return self.to_account(earned, self.previous_bid, self.previous_ask, day.end_ns)
 
     def daily_returns(self):
         """Log returns of the FX days that have ended, oldest first, the last 64."""
@@ -150,4 +206,4 @@ class SlowMarket:
         recent = self.history[-max(1, n) :]
         if side > 0:
             return max(bar.high for bar in recent)
-        return min(bar.low + bar.cost_spread for bar in recent)
+        return min(bar.low + bar.plain_spread for bar in recent)

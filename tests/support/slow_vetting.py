@@ -16,14 +16,14 @@ def round_to(value, step):
 
 
 def floor_to(value, step):
-    """The largest multiple of `step` not above `value`, forgiving rounding dust."""
-    return math.floor(value / step + 1e-9) * step
+    """The largest multiple of `step` not above `value`, forgiving a relative 1e-12."""
+    return math.floor(value / step * (1 + 1e-12)) * step
 
 
 def block_of(book, now):
     """Why no entry may be made from `now` to the end of the next bar; 0 if it may."""
     rules, market = book.rules, book.market
-    if book.engine.account.state != TradingState.ACTIVE:
+    if book.engine.account.trading_state != TradingState.ACTIVE:
         return RejectCode.TRADING_STATE
     if book.is_locked:
         return RejectCode.MARKET_LOCKED
@@ -37,16 +37,26 @@ def block_of(book, now):
     return 0
 
 
+def least_distance(market):
+    """How far a stop lies from its entry at least."""
+    return max(market.m.min_stop_distance, 3 * market.spread)
+
+
+def spread_fault(book, exits):
+    """Whether the spread is above what the strategy, or the entry, allows."""
+    return any(0 < most < book.market.spread for most in (book.rules.max_spread, exits.max_spread))
+
+
 def price_fault(book, intent, now):
     """Round the prices of an entry and return the first rule they break, 0 if none."""
-    market, rules, side = book.market, book.rules, intent.side
+    market, side = book.market, intent.side
     tick = market.m.tick
     near = NEAR * tick
     if side not in (1, -1):
         return RejectCode.NOT_FINITE
     if intent.stop_loss != intent.stop_loss:
         return RejectCode.NO_STOP
-    quote = market.ask if side > 0 else market.bid
+    quote = market.plain_ask if side > 0 else market.bid
     is_market = intent.type == OrderType.MARKET
     intent.stop_loss = round_to(intent.stop_loss, tick)
     intent.take_profit = round_to(intent.take_profit, tick)
@@ -56,13 +66,12 @@ def price_fault(book, intent, now):
         return RejectCode.NOT_FINITE
     if 0 < intent.expiry_ns <= now:
         return RejectCode.EXPIRED
-    for most in (rules.max_spread, intent.exits.max_spread):
-        if 0 < most < market.spread:
-            return RejectCode.SPREAD
+    if spread_fault(book, intent.exits):
+        return RejectCode.SPREAD
     distance = side * (entry - intent.stop_loss)
     if distance <= near:
         return RejectCode.STOP_SIDE
-    if distance < max(market.m.min_stop_distance, 3 * (market.ask - market.bid)) - near:
+    if distance < least_distance(market) - near:
         return RejectCode.STOP_TOO_NEAR
     if side * (intent.take_profit - entry) <= near:
         return RejectCode.TARGET_SIDE
@@ -73,35 +82,55 @@ def price_fault(book, intent, now):
     return 0
 
 
+def loss_of(market, intent, units):
+    """What so many units lose at the stop, before the cost scale: price, spread, slippage, commission of both sides."""
+    m, value = market.m, market.plain_value()
+    distance = abs(intent.signal_price - intent.stop_loss) + market.spread + market.expected_slippage(market.atr)
+    fee = units * (m.commission_per_unit + m.commission_fraction * intent.signal_price * value)
+    return units * distance * value + 2 * max(fee, m.commission_min)
+
+
+def most_units(market, intent, budget):
+    """The most units that lose no more than a budget: the loss grows with the units, so by halving."""
+    low, high = 0.0, 1.0
+    if loss_of(market, intent, 0.0) >= budget:
+        return 0.0
+    while loss_of(market, intent, high) < budget:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if loss_of(market, intent, middle) <= budget else (low, middle)
+    return low
+
+
 def size_of(book, intent):
     """Write units and money at risk; return a refusal or 0."""
     market, limits, rules = book.market, book.engine.account.limits, book.rules
     equity = book.engine.account.equity
     m = market.m
-    value = market.price_unit_value(market.bid, market.ask)
-    distance = abs(intent.signal_price - intent.stop_loss) + (market.ask - market.bid) + market.slippage()
-    fees = (m.commission_per_unit + m.commission_fraction * intent.signal_price * value) * m.cost_scale
-    unit_loss = distance * value + 2 * fees
-    if not 0 < unit_loss < math.inf:
+    value = market.plain_value()
+    if not 0 < value < math.inf:
         return RejectCode.NOT_FINITE
     units = floor_to(intent.size, m.unit_step)
     if intent.size_rule == SizeRule.RISK:
         if limits.is_on and intent.size > limits.max_idea_risk:
             return RejectCode.IDEA_RISK
         budget = equity * intent.size
-        units = budget / unit_loss
+        units = most_units(market, intent, budget)
         returns = market.daily_returns()
         if rules.target_volatility > 0 and len(returns) >= 20:
             sigma = float(np.std(returns, ddof=1)) * math.sqrt(252)
             if sigma > 0:
                 units = min(units, equity * rules.target_volatility / (sigma * market.bid * value))
         units = floor_to(units, m.unit_step)
-        if units < m.unit_min and m.unit_min * unit_loss <= 1.5 * budget:
+        if units < m.unit_min and loss_of(market, intent, m.unit_min) <= 1.5 * budget:
             units = m.unit_min
     if units < m.unit_min:
         return RejectCode.SIZE_BELOW_MINIMUM
     intent.units = min(units, floor_to(m.unit_max, m.unit_step))
-    intent.risk_money = intent.units * unit_loss
+    intent.risk_money = loss_of(market, intent, intent.units)
+    if limits.is_on and intent.risk_money > limits.max_idea_risk * equity * (1 + 1e-12):
+        return RejectCode.IDEA_RISK
     if limits.is_on and intent.units * market.bid * value > limits.max_notional:
         return RejectCode.MAX_NOTIONAL
     return 0
@@ -134,9 +163,9 @@ def holdings_of(engine):
     held = []
     for book in engine.books:
         market = book.market
-        value = market.price_unit_value(market.bid, market.ask)
+        value = market.plain_value()
         for p in book.positions:
-            price = market.exit_quote(p.side)
+            price = market.bid if p.side > 0 else market.plain_ask
             loss = max(0.0, p.side * (price - p.stop_loss) * p.units * value)
             held.append(Holding(book, p.side, p.units * price * value, loss))
         held += [Holding(book, o.side, o.units * o.price * value, o.risk_money) for o in book.orders]
@@ -149,7 +178,7 @@ def vet(engine, book, intent):
     """Apply the limits of the account; shrink the entry where a limit says so. Return a refusal or 0."""
     a, limits, m = engine.account, engine.account.limits, book.market.m
     held = holdings_of(engine)
-    value = book.market.price_unit_value(book.market.bid, book.market.ask)
+    value = book.market.plain_value()
     new = Holding(book, intent.side, intent.units * intent.signal_price * value, intent.risk_money)
     if limits.is_on:
         if len(held) >= limits.max_positions:
@@ -163,8 +192,7 @@ def vet(engine, book, intent):
             units = floor_to(intent.units * share, m.unit_step)
             if units < m.unit_min:
                 return code
-            kept = units / intent.units
-            new = Holding(book, intent.side, new.notional * kept, new.risk * kept)
+            new = Holding(book, intent.side, new.notional * units / intent.units, loss_of(book.market, intent, units))
             intent.units, intent.risk_money = units, new.risk
         code = refusal(engine, book, held, new)
         if code:
@@ -188,7 +216,8 @@ def shrink(engine, book, intent, held, new):
     rows = [(1.0, 0)]
     if intent.basket == 0 and limits.open_risk_shrinks:
         room = limits.max_open_risk * a.equity - sum(h.risk for h in held)
-        rows.append((room / new.risk, RejectCode.OPEN_RISK))
+        fitting = intent.units if new.risk <= room else most_units(book.market, intent, room)
+        rows.append((fitting / intent.units, RejectCode.OPEN_RISK))
     if intent.basket == 0 and limits.currency_net_shrinks:
         legs = [(m.base_currency, new.side), (m.quote_currency, -new.side)]
         room = min(net_room(engine, held, currency, side) for currency, side in legs)

@@ -94,7 +94,7 @@ class Arena:
         # Rows are written as a whole, so what was there before does not matter.
         room = max(4_096, 2 * engine.ROOM_PER_LANE * len(self.lanes))
         busy = max(room, min(MAX_FIRST_ROOM, sum(map(len, self.bars)) // 16))
-        self.intents = new_records(len(self.lanes) * N_INTENTS, INTENT)
+        self.intents = new_records(len(self.lanes) * N_INTENTS + 1, INTENT)
         self.trades = np.empty(busy, TRADE).view(np.recarray)
         self.equity = np.empty(max(8_192, busy), EQUITY).view(np.recarray)
         self.rejects = np.empty(room, REJECT).view(np.recarray)

@@ -7,6 +7,7 @@ order, and stops in front of the first bar that needs more; tests play both ways
 the engine because it may be left out: the result is the same.
 """
 
+import math
 from typing import Any
 
 from tradesentry.core.execution.account import (
@@ -47,6 +48,20 @@ def _calm_until(quote: Any, book: Any, account: Any) -> int:
     return until
 
 
+@inline_kernel
+def _widest_spread(book: Any) -> float:
+    """Return the spread above which a resting order is pulled, price units before the cost scale."""
+    widest = math.inf
+    seen = book.seen
+    if seen.n_orders > 0 and book.rules.max_spread > 0.0:
+        widest = book.rules.max_spread
+    for i in range(seen.n_orders):
+        limit = seen.orders[i].exits.max_spread
+        if limit > 0.0:
+            widest = min(widest, limit)
+    return widest
+
+
 @kernel
 def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:  # noqa: PLR0915
     """Play bars from the next one on for as long as each leaves the book as it is.
@@ -69,6 +84,7 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     if book.n_queue > 0 or quote.n_bars <= ATR_BARS:
         return 0, 0
     until = _calm_until(quote, book, account)
+    widest = _widest_spread(book)
     floor = equity_floor(account)
     market_value = market_floor(account)
     drawn = account.peak_equity * (1.0 - account.max_drawdown)
@@ -79,6 +95,7 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     unrealized = book.unrealized
     worst_unrealized = book.worst_unrealized
     atr = quote.atr
+    prev_atr = quote.prev_atr
     close = quote.prev_close
     recent = quote.recent_at
     first = row.next_bar
@@ -91,7 +108,7 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
             break
         spread = bar_spread(market, quote, bar)
         scaled = spread * market.cost_scale
-        if not stays_inside(book, bar, scaled):
+        if spread > widest or not stays_inside(book, bar, scaled):
             break
         gain, loss = conversion_rates(market, desk, bar.close, bar.close + scaled)
         if is_open:
@@ -113,11 +130,12 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
             margin = held
             seen.equity = equity
         show_price(quote, bar.close, scaled)
+        prev_atr = atr
         atr = next_atr(atr, true_range(bar, close))
         close = bar.close
         recent = next_recent(recent)
         quote.highs[recent] = bar.high
-        quote.lows[recent] = bar.low + scaled
+        quote.lows[recent] = bar.low + spread
         seen.bar_index += 1
         seen.last_spread = spread
         seen.price_unit_value = loss
@@ -131,6 +149,7 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     book.worst_unrealized = worst_unrealized
     book.margin_used = margin
     quote.atr = atr
+    quote.prev_atr = prev_atr
     quote.recent_at = recent
     _stand_at(row, quote, book, account, i)
     return i - first, n

@@ -15,7 +15,7 @@ from tradesentry.core.domain.records import BAR, N_INTENTS, N_ORDERS, N_POSITION
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account, write_equity_point
 from tradesentry.core.execution.book import cancel_all, reduce_position
 from tradesentry.core.execution.costs import conversion_rates
-from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
+from tradesentry.core.execution.decide import ask_strategy, execute, failure, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import drift, is_quiet
 from tradesentry.core.execution.quotes import observe
@@ -28,7 +28,6 @@ PAUSED = int(Status.PAUSED)
 GROW_TRADES = int(Status.GROW_TRADES)
 GROW_EQUITY = int(Status.GROW_EQUITY)
 GROW_REJECTS = int(Status.GROW_REJECTS)
-STRATEGY_FAILED = int(Status.STRATEGY)
 END_OF_DATA = int(ExitReason.END_OF_DATA)
 DATA_ENDED = int(RejectCode.END_OF_DATA)
 BAR_BYTES = BAR.itemsize
@@ -127,7 +126,7 @@ def _ask_strategies(desk: Any, account: Any, intents: Any, now: int) -> int:
         if row.next_close_ns != now:
             continue
         bar = bar_at(row.bars, row.next_bar)
-        room = intents[total:]
+        room = intents[total : total + N_INTENTS + 1]
         market = market_at(desk.markets, lane.market)
         n = ask_strategy(lane, market, desk, book_at(desk.books, b), account, bar, room)
         if n < 0:
@@ -183,7 +182,7 @@ def play_instant(desk: Any, account: Any, intents: Any, now: int) -> int:
         refresh_kelly(desk, account)
     n = _ask_strategies(desk, account, intents, now)
     if n < 0:
-        return STRATEGY_FAILED - n
+        return failure(n)
     if n > 0:
         return _execute_all(desk, account, intents, n, now)
     return OK
@@ -196,7 +195,7 @@ def run(desks: Any, accounts: Any, intents: Any, n_steps: int) -> int:
     Args:
         desks: DESK array, shape (1,): where the memory of the run lies.
         accounts: ACCOUNT array, shape (1,).
-        intents: INTENT array, shape (n_lanes * N_INTENTS,).
+        intents: INTENT array, shape (n_lanes * N_INTENTS + 1,); the last row is spare (`core.strategy.intents`).
         n_steps: Budget of instants, so that the caller can show progress and be interrupted.
 
     Returns:
@@ -229,7 +228,7 @@ def run(desks: Any, accounts: Any, intents: Any, n_steps: int) -> int:
             played, n = coast(desk, account, intents, left)
             left -= played
             if n < 0:
-                return STRATEGY_FAILED - n
+                return failure(n)
             if n > 0:
                 _sign(intents, 0, n, 0)
                 status = _execute_all(desk, account, intents, n, account.last_ns)
@@ -254,7 +253,7 @@ def finish(desks: Any, accounts: Any) -> None:
         while book.seen.n_positions > 0:
             position = book.seen.positions[0]
             price = quote.bid if position.side > 0 else quote.ask
-            reduce_position(market, desk, book, account, 0, position.units, price, 0.0, account.last_ns, END_OF_DATA)
+            reduce_position(market, desk, book, account, 0, position.units, price, False, account.last_ns, END_OF_DATA)
         mark_at_quote(market, desk, book)
     update_account(desk, account, account.last_ns)
     if account.n_equity > 0 and equity_at(desk.equity, account.n_equity - 1).ts_ns == account.last_ns:

@@ -104,6 +104,18 @@ def test_more_positions_than_a_book_holds_is_an_error_that_says_which_constant(r
         arena.run()
 
 
+@pytest.mark.parametrize("behavior", ["babbles", "miscounts"])
+def test_more_intents_than_a_bar_may_have_is_an_error_that_says_which_constant(resolve, behavior):
+    """192 intents of 64, the second strategy's memory behind them; and a count of 1,000 without a single one.
+
+    Seen to fail: the intents were written past the array, over whatever lay there, and no error was raised.
+    """
+    arena = new_arena(resolve(f"behavior={behavior}"))
+
+    with pytest.raises(CapacityError, match=r"More intents on one bar than a book can hold at 2022-01-.*N_INTENTS"):
+        arena.run()
+
+
 def test_a_status_of_the_strategy_is_handed_on_with_its_time(resolve):
     arena = new_arena(resolve("behavior=fails"))
 

@@ -1,16 +1,27 @@
 """Laws of the engine, on random runs: what holds whatever the market, the script and the costs are."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.support.markets import MINUTE_NS, flat_bars, new_account, new_market, new_markets, rules_of
-from tests.support.random_runs import random_fine, random_scenario, random_script
+from tests.support.random_runs import (
+    LEVELS,
+    random_account,
+    random_entry,
+    random_fine,
+    random_markets,
+    random_rules,
+    random_scenario,
+    random_script,
+)
 from tests.support.scripted import Player, Scenario, enter, play, rejects
 from tradesentry.backtest.arena import Arena
-from tradesentry.core.domain.orders import Action, ExitReason, SizeRule, TradingState
-from tradesentry.core.domain.records import TRADE
+from tradesentry.core.domain.orders import Action, ExitReason, RejectCode, SizeRule, TradingState
+from tradesentry.core.domain.records import ORDER, TRADE
 from tradesentry.core.market.mirror import mirror
 from tradesentry.core.utils.kernel import load_records, save_records
 
@@ -220,7 +231,7 @@ def test_unrelated_markets_give_the_sum_of_their_own_runs(seed):
     numbers = {"tick": BINARY_TICK, "pip": BINARY_TICK, "unit_step": 1.0, "unit_min": 1.0}
     markets[1] = new_market("GBPUSD", index=1, **numbers)[0]
     mine_alone = Player(by_place(one.players[0].script))
-    players = [mine_alone, Player(by_place(two.players[0].script), market=1)]
+    players = [mine_alone, Player(by_place(two.players[0].script), market=1, variant=1)]  # quotas of their own
     big = new_account(1e9)
 
     both = played(Scenario(markets, [one.bars[0], two.bars[0]], players, big))
@@ -257,6 +268,51 @@ def test_more_cost_never_helps_the_same_trades(seed, more):
     assert cheap.exit_ns.tolist() == dear.exit_ns.tolist()
     assert np.all(dear.net < cheap.net)
     assert np.allclose(cheap.net - dear.net, dear.commission - dear.swap + dear.slippage, atol=1e-6)
+
+
+def decided(seed, scale, symbols, n_bars):
+    """Play a burst of random entries on one bar at a cost scale; return all that was decided, as bytes."""
+    rng = np.random.default_rng(seed)
+    markets = random_markets(rng, symbols)
+    markets["cost_scale"] = scale
+    markets["commission_min"] = 1.5
+    account = random_account(rng)
+    ticks = [float(market.tick) for market in markets]
+    bars = [
+        random_fine(rng, LEVELS[symbol], tick, n=n_bars, step_minutes=15, start_ns=START_NS)
+        for symbol, tick in zip(symbols, ticks, strict=True)
+    ]
+    common = reduce(np.intersect1d, [b["open_ns"] for b in bars])
+    bars = [b[np.isin(b["open_ns"], common)] for b in bars]
+    at, players = len(common) - 2, []
+    for m, tick in enumerate(ticks):
+        script = [random_entry(rng, at, bars[m][at], tick, 15 * MINUTE_NS) for _ in range(8)]
+        players.append(Player(script, market=m, rules=random_rules(rng, 15 * MINUTE_NS, tick)))
+    arena = Scenario(markets, bars, players, account).arena()
+    while arena.play(1) and int(arena.lanes[0].state[0].next_row) == 0:
+        pass
+    books, seen = arena.books, arena.books["seen"]
+    views = [seen[name].tobytes() for name in ("last_spread", "price_unit_value", "is_blocked")]
+    views += [seen["orders"][name].tobytes() for name in ORDER.names]
+    codes = arena.reject_rows.code.tolist()
+    arena.play(1)
+    late = {RejectCode.OPEN_TOO_FAR, RejectCode.DATA_GAP}
+    after = [int(code) for code in arena.reject_rows.code[len(codes) :] if code in late]
+    return books["queue"]["units"].tobytes(), books["queue"]["signal_price"].tobytes(), views, codes, after
+
+
+@few
+@given(seed=SEEDS, symbols=st.sampled_from([("EURUSD",), ("USDJPY",), ("EURGBP", "GBPUSD"), ("EURJPY", "USDJPY")]))
+def test_cost_scale_changes_no_decision(seed, symbols):
+    """The same intents at the same equity: the same view, refusals, sizes, orders and drift of the next open, at 0, 1
+    and 2 times the costs, to the last bit.
+
+    Seen to fail with a least stop distance, a size, a signal price and a unit value of the scaled spread.
+    """
+    free, once, twice = (decided(seed, scale, symbols, 60) for scale in (0.0, 1.0, 2.0))
+
+    assert free == once
+    assert twice == once
 
 
 @few
@@ -325,16 +381,18 @@ def test_restart_from_a_snapshot_goes_on_as_if_nothing_had_happened(seed, at):
     side=st.sampled_from([1, -1]),
     spread=st.integers(0, 3),
     fee=st.floats(0, 1e-4),
+    least=st.floats(0, 20),
     step=st.sampled_from([1.0, 100.0, 1_000.0]),
 )
-def test_loss_at_the_stop_stays_within_the_risk_budget(equity, risk, stop, side, spread, fee, step):
+def test_loss_at_the_stop_stays_within_the_risk_budget(equity, risk, stop, side, spread, fee, least, step):
     """Slippage on both fills is the one thing that a stop does not bound twice: d counts it once, the spread as well.
 
-    Within the budget, or 1.5 budgets at the smallest size. Seen to fail with the size rounded to the nearest step, and
-    without the commissions.
+    Within the budget, or 1.5 budgets at the smallest size. Seen to fail with the size rounded to the nearest step,
+    without the commissions, and without the least commission.
     """
     tick = 0.0001
     market = new_market(tick=tick, unit_step=step, unit_min=step, unit_max=1e12, commission_per_unit=fee)
+    market["commission_min"] = least
     ask = 1.1 + spread * tick
     price = ask if side > 0 else 1.1
     bars = flat_bars(4, 1.1, spread=spread * tick)

@@ -62,6 +62,9 @@ def _describe(params: Any, state: Any, index: int, intent: Any, clock: Any, dist
         exits.max_spread = params.spread_frac * distance
     intent.tag = index + 1
     intent.score = slot.score
+    # `top_k` symbols a session and mode: the start of the session and the slot name the quota that they share.
+    intent.quota_key = slot.range.session_start_ns + index
+    intent.quota_max = params.top_k
     intent.cause[0] = slot.range.id
     if index == BANDS_SLOT:
         intent.cause[1] = state.bands.squeeze_id

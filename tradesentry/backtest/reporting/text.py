@@ -63,6 +63,7 @@ REJECT_WORDS: Final = {
     "app_risk": "risk of the strategy at its limit",
     "end_of_data": "the data ended first",
     "shrunk": "executed smaller than asked",
+    "quota": "enough other markets were entered",
 }
 COLUMN_WORDS: Final = {
     "n_trades": "Trades",

@@ -93,7 +93,7 @@ class RejectCode(IntEnum):
     TRADING_STATE = 1
     MARKET_LOCKED = 2
     SESSION = 3
-    """Inside the last hours of the FX week, a holiday or a closed calendar."""
+    """Inside the last hours of the FX week. Holidays are the strategies' to heed: they make sessions invalid."""
     NEWS = 4
     NO_STOP = 5
     STOP_SIDE = 6
@@ -104,6 +104,7 @@ class RejectCode(IntEnum):
     NOT_FINITE = 10
     EXPIRED = 11
     SPREAD = 12
+    """The spread is above what the strategy or the entry allows; resting entries are pulled then."""
     DUPLICATE = 13
     SIZE_BELOW_MINIMUM = 14
     NO_EDGE = 15
@@ -128,12 +129,16 @@ class RejectCode(IntEnum):
     AMBIGUOUS_BAR = 31
     """Both sides of a bracketed entry inside one bar, with `skip_if_both`."""
     SIBLING_FILLED = 32
+    """A resting entry whose group had another one filled."""
     ORDER_EXPIRED = 33
     IDEA_RISK = 34
+    """An entry that loses more at its stop than one entry may, however it was sized."""
     APP_RISK = 35
     END_OF_DATA = 36
     SHRUNK = 37
     """Executed smaller than asked, because a limit says shrink; `value` is the units asked, `limit` those given."""
+    QUOTA = 38
+    """As many other markets as `INTENT.quota_max` allows have had an entry under the same key."""
 
 
 class Status(IntEnum):

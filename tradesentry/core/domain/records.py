@@ -17,7 +17,7 @@ N_POSITIONS: Final = 64
 N_ORDERS: Final = 64
 """Resting orders of one strategy on one market."""
 N_INTENTS: Final = 64
-"""Intents that one strategy may write on one bar."""
+"""Intents that one strategy may write on one bar; the array that it writes into has one row more."""
 N_CAUSES: Final = 4
 """Events named as the cause of an order."""
 N_PARTIALS: Final = 3
@@ -34,6 +34,8 @@ N_RETURNS: Final = 64
 """Daily returns kept per market for volatility and correlation."""
 N_RECENT: Final = 32
 """Recent bars kept per market for chandelier stops; a power of two, so that a mask finds a row."""
+N_QUOTAS: Final = 1_024
+"""Acceptances under a quota that an account remembers; twenty variants that take ten symbols in five sessions a day."""
 N_OUTCOMES: Final = 256
 """R-multiples of closed trades kept for the Kelly cap."""
 HOURS_PER_WEEK: Final = 168
@@ -138,7 +140,7 @@ QUOTE = _record(  # the present of a market, shared by all books on it
     ("ask", "f8"),  # with the cost scale applied
     ("prev_bid", "f8"),  # one bar earlier
     ("prev_ask", "f8"),
-    ("spread", "f8"),  # of the last bar, after the floor, before the cost scale
+    ("spread", "f8"),  # of the last bar, after the floor, before the cost scale: what decisions are made with
     ("last_close_ns", "i8"),
     ("is_gap", "b1"),  # the last bar did not open where the one before it closed
     ("n_bars", "i8"),
@@ -146,6 +148,7 @@ QUOTE = _record(  # the present of a market, shared by all books on it
     ("floor_spread", "f8"),
     ("prev_close", "f8"),
     ("atr", "f8"),  # Wilder, 14 bars; NaN until known
+    ("prev_atr", "f8"),  # one bar earlier: what was known when the last bar opened
     ("atr_sum", "f8"),
     ("recent_at", "i8"),
     ("cursor", CURSOR),
@@ -196,6 +199,12 @@ EXPOSURE = _record(  # sums over positions, orders and queue, rebuilt when an en
     ("n_entries", "i8"),  # positions, orders and queued entries of the account
     ("n_market", "i8"),  # of them on the market in question
 )
+QUOTA = _record(  # an entry that was accepted under a key
+    ("key", "i8"),
+    ("variant", "i8"),
+    ("app", "i8"),
+    ("lane", "i8"),
+)
 ACCOUNT = _record(
     ("balance", "f8"),
     ("equity", "f8"),
@@ -225,6 +234,8 @@ ACCOUNT = _record(
     ("kelly_fraction", "f8"),  # cap on the risk fraction; NaN while unknown
     ("n_outcomes", "i8"),
     ("outcomes", "f8", (N_OUTCOMES,)),  # ring of R-multiples
+    ("n_quotas", "i8"),
+    ("quotas", QUOTA, (N_QUOTAS,)),  # ring: the oldest acceptance is forgotten
     ("limits", LIMITS),
     ("exposure", EXPOSURE),
 )
@@ -240,7 +251,7 @@ EXITS = _record(
     ("partial_fraction", "f8", (N_PARTIALS,)),  # of the initial units
     ("exit_ns", "i8"),  # close at the first bar close at or after it; 0 never
     ("max_bars", "i8"),  # close after that many bars; 0 never
-    ("max_spread", "f8"),  # refuse or pull the entry above this spread; 0 any
+    ("max_spread", "f8"),  # refuse the entry, or pull it while it rests, above this spread; 0 any
 )
 ORDER = _record(
     ("id", "i8"),
@@ -272,6 +283,8 @@ POSITION = _record(
     ("entry_ns", "i8"),
     ("entry_bar", "i8"),  # VIEW.bar_index when it was opened
     ("entry_settled", "i8"),  # BOOK.settled when it was opened; that bar gives no target
+    ("entry_number", "i8"),  # among the entries of the book at `entry_ns`, from 0
+    ("n_exits", "i8"),  # fills that reduced it
     ("is_inside", "b1"),  # opened inside a bar, not at its open
     ("week_end_ns", "i8"),
     ("stop_loss", "f8"),
@@ -311,6 +324,8 @@ INTENT = _record(
     ("score", "f8"),
     ("cause", "i8", (N_CAUSES,)),
     ("reason", "i8"),
+    ("quota_key", "i8"),  # entries of one variant and app that share it share a quota; 0 none
+    ("quota_max", "i8"),  # strategies on other markets that may have been accepted under it before
     ("exits", EXITS),
     ("lane", "i8"),  # filled by decide
     ("seq", "i8"),
@@ -323,8 +338,8 @@ VIEW = _record(
     ("pip", "f8"),
     ("unit_step", "f8"),
     ("unit_min", "f8"),
-    ("last_spread", "f8"),
-    ("price_unit_value", "f8"),  # account money per unit for a price move of 1
+    ("last_spread", "f8"),  # after the floor, before the cost scale
+    ("price_unit_value", "f8"),  # account money per unit for a price move of 1, before the cost scale
     ("equity", "f8"),
     ("balance", "f8"),
     ("trading_state", "i8"),
@@ -357,6 +372,8 @@ BOOK = _record(
     ("rules", RULES),
     ("n_queue", "i8"),
     ("settled", "i8"),  # bars settled, finer bars counted one by one
+    ("entry_ns", "i8"),  # of the last entry
+    ("n_at_entry", "i8"),  # entries at that time
     ("unrealized", "f8"),  # account currency, at the close
     ("worst_unrealized", "f8"),  # at the bar's adverse extreme
     ("margin_used", "f8"),

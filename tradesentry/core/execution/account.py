@@ -49,6 +49,9 @@ def roll_account_day(account: Any, clock: Any) -> None:
 def roll_book_day(market: Any, desk: Any, book: Any, account: Any, row: int) -> None:
     """End the FX days up to calendar row `row`: book swap on every position, start the market's day value.
 
+    The swap belongs to the day that ends, but the account may have begun the new one with the bar of another market:
+    so the swap is taken from the equity that day started with as well.
+
     Args:
         market: MARKET with its calendar.
         desk: DESK, the memory of the run.
@@ -60,11 +63,12 @@ def roll_book_day(market: Any, desk: Any, book: Any, account: Any, row: int) -> 
     bid = quote_at(desk.quotes, market.index).prev_bid
     ask = quote_at(desk.quotes, market.index).prev_ask
     for ended in range(seen.clock.fx_day, row):
-        weekday = market.calendar.fx_days[ended].weekday
+        day = market.calendar.fx_days[ended]
         for i in range(seen.n_positions):
             position = seen.positions[i]
-            money = swap_money(market, desk, position, bid, ask, weekday)
+            money = swap_money(market, desk, position, bid, ask, day)
             position.swap += money
+            account.day_start_equity += money
             pay(book, account, money)
     book.day_start_value = book.realized + book.unrealized
     book.is_locked = False
@@ -191,22 +195,29 @@ def _stop_out(desk: Any, account: Any, ts_ns: int) -> None:
         quote = quote_at(desk.quotes, market.index)
         position = book.seen.positions[row]
         price = quote.bid if position.side > 0 else quote.ask
-        reduce_position(market, desk, book, account, row, position.units, price, 0.0, ts_ns, MARGIN)
+        reduce_position(market, desk, book, account, row, position.units, price, False, ts_ns, MARGIN)
         mark_at_quote(market, desk, book)
         _sum_books(desk, account)
 
 
 @kernel
-def _set_state(desk: Any, account: Any, ts_ns: int, state: int, reason: int, flattens: bool) -> None:
-    """Worsen the trading state; cancel all entries and, if so ordered, flatten everything at the next opens."""
+def _set_state(desk: Any, account: Any, ts_ns: int, state: int, reason: int) -> None:
+    """Worsen the trading state and cancel all entries."""
     account.trading_state = state
     account.state_reason = reason
     account.state_ns = ts_ns
     for i in range(desk.n_lanes):
         cancel_all(book_at(desk.books, i), account, desk, ts_ns, TRADING_STATE)
-        if flattens and book_at(desk.books, i).seen.n_positions > 0:
-            book_at(desk.books, i).flatten_reason = reason
-            disturb(book_at(desk.books, i))
+
+
+@kernel
+def _flatten(desk: Any, reason: int) -> None:
+    """Close everything at the next opens."""
+    for i in range(desk.n_lanes):
+        book = book_at(desk.books, i)
+        if book.seen.n_positions > 0:
+            book.flatten_reason = reason
+            disturb(book)
 
 
 @kernel
@@ -226,19 +237,24 @@ def _lock_markets(desk: Any, account: Any, ts_ns: int) -> None:
 
 @kernel
 def _apply_limits(desk: Any, account: Any, ts_ns: int, lowest: float) -> None:
-    """Act on drawdown, daily loss and the daily loss of a market."""
+    """Act on drawdown, daily loss and the daily loss of a market.
+
+    The losses of the day act in every state but HALTED: a drawdown that lets positions run does not lift them, and its
+    state, which no new day lifts, stays.
+    """
     limits = account.limits
     floor = account.peak_equity * (1.0 - limits.drawdown_halt)
     if account.worst_equity <= floor:
-        _set_state(desk, account, ts_ns, HALTED, DRAWDOWN, True)
+        _set_state(desk, account, ts_ns, HALTED, DRAWDOWN)
+        _flatten(desk, DRAWDOWN)
         return
     floor = account.peak_equity * (1.0 - limits.drawdown_reduce)
     if account.worst_equity <= floor and account.state_reason != DRAWDOWN:
-        _set_state(desk, account, ts_ns, REDUCING, DRAWDOWN, False)
-    if account.trading_state != ACTIVE:
-        return
+        _set_state(desk, account, ts_ns, REDUCING, DRAWDOWN)
     if account.worst_equity <= account.day_start_equity * (1.0 - limits.daily_loss):
-        _set_state(desk, account, ts_ns, REDUCING, DAILY_LOSS, True)
+        if account.trading_state == ACTIVE:
+            _set_state(desk, account, ts_ns, REDUCING, DAILY_LOSS)
+        _flatten(desk, DAILY_LOSS)
     elif lowest <= -limits.market_daily_loss * account.day_start_equity:
         _lock_markets(desk, account, ts_ns)
 

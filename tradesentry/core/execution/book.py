@@ -7,9 +7,9 @@ are closed. So at any time balance = capital + sum of `BOOK.realized`, and when 
 import math
 from typing import Any
 
-from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
+from tradesentry.core.domain.orders import ExitReason, Status
 from tradesentry.core.domain.records import N_OUTCOMES
-from tradesentry.core.execution.costs import commission, price_unit_value, to_account
+from tradesentry.core.execution.costs import commission, fill_key, slippage, to_account_at
 from tradesentry.core.execution.desk import quote_at, reject_at, trade_at
 from tradesentry.core.utils.kernel import copy_record, kernel
 
@@ -17,7 +17,6 @@ OK = int(Status.OK)
 FULL_POSITIONS = int(Status.FULL_POSITIONS)
 FULL_ORDERS = int(Status.FULL_ORDERS)
 STOP_LOSS = int(ExitReason.STOP_LOSS)
-SIBLING_FILLED = int(RejectCode.SIBLING_FILLED)
 UNIT_DUST = 1e-9
 """Units below this are rounding dust, far under any unit step."""
 
@@ -70,7 +69,7 @@ def open_position(
     account: Any,
     ticket: Any,
     price: float,
-    slip: float,
+    slips: bool,
     ts_ns: int,
     is_inside: bool,
 ) -> int:
@@ -83,7 +82,7 @@ def open_position(
         account: ACCOUNT that pays.
         ticket: ORDER or INTENT with side, units, stop_loss, take_profit, basket, tag, cause and exits.
         price: Fill price without slippage, at the side of the book that the order meets.
-        slip: Adverse slippage, price units >= 0.
+        slips: Whether slippage makes the price worse.
         ts_ns: Time of the fill.
         is_inside: True when the fill lies inside the bar rather than at its open.
 
@@ -96,6 +95,14 @@ def open_position(
     position = seen.positions[seen.n_positions]
     seen.n_positions += 1
     side = ticket.side
+    quote = quote_at(desk.quotes, market.index)
+    if book.entry_ns != ts_ns:
+        book.entry_ns = ts_ns
+        book.n_at_entry = 0
+    position.entry_number = book.n_at_entry
+    position.n_exits = 0
+    book.n_at_entry += 1
+    slip = slippage(market, quote, fill_key(ts_ns, position.entry_number, 0)) if slips else 0.0
     fill = price + side * slip
     account.next_id += 1
     account.n_trades_today += 1
@@ -127,8 +134,7 @@ def open_position(
     position.n_partials = 0
     if ticket.basket != 0:
         book.filled_baskets |= basket_bit(ticket.basket)
-    quote = quote_at(desk.quotes, market.index)
-    unit_value = price_unit_value(market, desk, fill, fill)
+    unit_value = -to_account_at(market, desk, -1.0, fill, fill, ts_ns)
     position.risk_money = abs(fill - ticket.stop_loss) * ticket.units * unit_value
     position.slippage = slip * ticket.units * unit_value
     position.spread_cost = 0.5 * (quote.ask - quote.bid) * ticket.units * unit_value
@@ -193,7 +199,7 @@ def reduce_position(
     index: int,
     units: float,
     price: float,
-    slip: float,
+    slips: bool,
     ts_ns: int,
     reason: int,
 ) -> bool:
@@ -207,7 +213,7 @@ def reduce_position(
         index: Row in `book.seen.positions`.
         units: Units to close, at most those open.
         price: Fill price without slippage.
-        slip: Adverse slippage, price units >= 0.
+        slips: Whether slippage makes the price worse.
         ts_ns: Time of the fill.
         reason: ExitReason, kept when this closes the rest.
 
@@ -216,10 +222,14 @@ def reduce_position(
     """
     position = book.seen.positions[index]
     side = position.side
+    quote = quote_at(desk.quotes, market.index)
+    position.n_exits += 1
+    key = fill_key(position.entry_ns, position.entry_number, position.n_exits)
+    slip = slippage(market, quote, key) if slips else 0.0
     fill = price - side * slip
-    half_spread = 0.5 * (quote_at(desk.quotes, market.index).ask - quote_at(desk.quotes, market.index).bid)
-    gross = to_account(market, desk, side * (fill - position.entry_price) * units, fill, fill)
-    unit_value = price_unit_value(market, desk, fill, fill)
+    half_spread = 0.5 * (quote.ask - quote.bid)
+    gross = to_account_at(market, desk, side * (fill - position.entry_price) * units, fill, fill, ts_ns)
+    unit_value = -to_account_at(market, desk, -1.0, fill, fill, ts_ns)
     fee = commission(market, units, units * fill * unit_value)
     position.realized += gross
     position.commission += fee
@@ -283,13 +293,15 @@ def remove_order(book: Any, index: int) -> None:
 
 
 @kernel
-def cancel_group(book: Any, group: int) -> None:
-    """Remove every order of a one-cancels-the-others group."""
+def cancel_group(book: Any, account: Any, desk: Any, group: int, ts_ns: int, code: int) -> None:
+    """Remove every order of a one-cancels-the-others group, each noted as a REJECT with `code`; group 0 is none."""
     if group == 0:
         return
     i = 0
     while i < book.seen.n_orders:
-        if book.seen.orders[i].group == group:
+        order = book.seen.orders[i]
+        if order.group == group:
+            note_reject(account, desk, book, ts_ns, code, order, order.price, math.nan)
             remove_order(book, i)
         else:
             i += 1

@@ -1,8 +1,10 @@
 """What a fill costs: spread, slippage, commission, swap, and the way into account currency.
 
 Bars are bid; ask = bid + spread. Where the data carry no spread (or less than the market's minimum) the floor of the
-hour of the week applies, multiplied around 17:00 New York and after news starts. Every cost is multiplied by
-`MARKET.cost_scale`, so results at 0, 1 and 2 times the costs come from the same decisions on the same bars.
+hour of the week applies, multiplied around 17:00 New York and after news starts. Every cost that is paid is multiplied
+by `MARKET.cost_scale`: the spread of fills and marks, slippage, commission, swap. Everything that decides (the view,
+prices that are vetted, sizes, limits, trailing stops, the drift of an open) uses the costs before the scale, so results
+at 0, 1 and 2 times the costs come from the same decisions on the same bars, as far as equity and fills allow.
 """
 
 import math
@@ -43,6 +45,14 @@ CROSS_DIVIDE = int(Conversion.CROSS_DIVIDE)
 
 
 @inline_kernel
+def _cross_rates(how: int, bid: float, ask: float) -> tuple[float, float]:
+    """Return account currency per unit of quote currency by another market's quote, for gains and for losses."""
+    if how == CROSS_MULTIPLY:
+        return bid, ask
+    return 1.0 / ask, 1.0 / bid
+
+
+@inline_kernel
 def conversion_rates(market: Any, desk: Any, bid: float, ask: float) -> tuple[float, float]:
     """Return account currency per unit of quote currency, for gains (sold) and for losses (bought).
 
@@ -54,9 +64,7 @@ def conversion_rates(market: Any, desk: Any, bid: float, ask: float) -> tuple[fl
     if how == OWN_PRICE:
         return 1.0 / ask, 1.0 / bid
     cross = quote_at(desk.quotes, market.cross_index)
-    if how == CROSS_MULTIPLY:
-        return cross.bid, cross.ask
-    return 1.0 / cross.ask, 1.0 / cross.bid
+    return _cross_rates(how, cross.bid, cross.ask)
 
 
 @inline_kernel
@@ -72,6 +80,52 @@ def to_account(market: Any, desk: Any, amount: float, bid: float, ask: float) ->
     """
     gain, loss = conversion_rates(market, desk, bid, ask)
     return amount * (gain if amount > 0.0 else loss)
+
+
+@inline_kernel
+def to_account_at(market: Any, desk: Any, amount: float, bid: float, ask: float, ts_ns: int) -> float:
+    """Return `amount` of quote currency in account currency, at the quotes that were known at `ts_ns`.
+
+    A market that converts has shown its bar of this instant already; for a fill before that bar's close (at an open, or
+    on an earlier finer bar) its quote of one bar ago is the one that was known.
+
+    Args:
+        market: MARKET whose quote currency `amount` is in.
+        desk: DESK, the memory of the run.
+        amount: Quote currency; a gain is sold, a loss is bought.
+        bid: This market's price of the fill, used when it quotes the account currency itself.
+        ask: The same on the other side.
+        ts_ns: Time of the fill.
+    """
+    how = market.conversion
+    if how == 0 or how == OWN_PRICE:
+        return to_account(market, desk, amount, bid, ask)
+    cross = quote_at(desk.quotes, market.cross_index)
+    gain, loss = _cross_rates(how, cross.bid, cross.ask)
+    if cross.last_close_ns > ts_ns:
+        gain, loss = _cross_rates(how, cross.prev_bid, cross.prev_ask)
+    return amount * (gain if amount > 0.0 else loss)
+
+
+@inline_kernel
+def plain_ask(quote: Any) -> float:
+    """Return the present ask before the cost scale: what decisions are made with."""
+    return quote.bid + quote.spread
+
+
+@inline_kernel
+def plain_unit_value(market: Any, desk: Any) -> float:
+    """Return account money lost per unit for an adverse price move of 1, at the present quotes before the cost scale.
+
+    Not positive and finite while the market that converts has had no bar.
+    """
+    how = market.conversion
+    if how == 0:
+        return market.fixed_rate
+    if how == OWN_PRICE:
+        return 1.0 / quote_at(desk.quotes, market.index).bid
+    cross = quote_at(desk.quotes, market.cross_index)
+    return plain_ask(cross) if how == CROSS_MULTIPLY else 1.0 / cross.bid
 
 
 @inline_kernel
@@ -146,26 +200,46 @@ def _uniform(seed: int, counter: int) -> float:
 
 
 @kernel
-def expected_slippage(market: Any, quote: Any) -> float:
-    """Return `slippage_mean + slippage_atr * ATR(14)` with the cost scale, price units >= 0."""
+def expected_slippage(market: Any, atr: float) -> float:
+    """Return `slippage_mean + slippage_atr * atr` before the cost scale, price units >= 0; no ATR while it is NaN."""
     expected = market.slippage_mean
-    if market.slippage_atr > 0.0 and quote.atr > 0.0:
-        expected += market.slippage_atr * quote.atr
-    return expected * market.cost_scale
+    if market.slippage_atr > 0.0 and atr > 0.0:
+        expected += market.slippage_atr * atr
+    return expected
 
 
 @kernel
-def slippage(market: Any, quote: Any, fill_number: int) -> float:
-    """Return the adverse slippage of a market or stop fill, price units >= 0.
+def fill_key(entry_ns: int, entry_number: int, fill_number: int) -> int:
+    """Return 62 bits that name a fill: the same trade has the same keys, whatever else the account does.
 
-    The expected value; with a seed, a half-normal draw of that mean that depends on (seed, market, fill number) only.
+    Args:
+        entry_ns: When its position was entered.
+        entry_number: Which of the entries of that time, from 0.
+        fill_number: Which of the position's fills: 0 the entry, then its exits.
     """
-    expected = expected_slippage(market, quote)
+    first = _mix(_mix(_mix(entry_ns & LOW_32) ^ (entry_ns >> 32)) ^ entry_number)
+    high = _mix(first ^ fill_number)
+    return (high >> 2) << 32 | _mix(high ^ first)
+
+
+@kernel
+def slippage(market: Any, quote: Any, key: int) -> float:
+    """Return the adverse slippage of a market or stop fill on the last bar of `quote`, price units >= 0.
+
+    The expected value by the ATR that was known when the bar opened; with a seed, a half-normal draw of that mean that
+    depends on (seed, market, fill key) only.
+
+    Args:
+        market: MARKET.
+        quote: QUOTE of the market.
+        key: Key of the fill (`fill_key`), below 2**62.
+    """
+    expected = expected_slippage(market, quote.prev_atr) * market.cost_scale
     if market.slippage_seed == 0 or expected == 0.0:
         return expected
     seed = market.slippage_seed * 1_009 + market.index
-    radius = math.sqrt(-2.0 * math.log(_uniform(seed, 2 * fill_number)))
-    normal = radius * math.cos(TWO_PI * _uniform(seed, 2 * fill_number + 1))
+    radius = math.sqrt(-2.0 * math.log(_uniform(seed, 2 * key)))
+    normal = radius * math.cos(TWO_PI * _uniform(seed, 2 * key + 1))
     return expected * abs(normal) / HALF_NORMAL_MEAN
 
 
@@ -185,8 +259,8 @@ def commission(market: Any, units: float, notional: float) -> float:
 
 
 @kernel
-def swap_money(market: Any, desk: Any, position: Any, bid: float, ask: float, weekday: int) -> float:
-    """Return the swap booked on a position at the end of the FX day `weekday`, account currency.
+def swap_money(market: Any, desk: Any, position: Any, bid: float, ask: float, day: Any) -> float:
+    """Return the swap booked on a position at the end of an FX day, account currency.
 
     Args:
         market: MARKET with `swap_long`, `swap_short` (price units a night, or an annual rate) and nights per weekday.
@@ -194,10 +268,10 @@ def swap_money(market: Any, desk: Any, position: Any, bid: float, ask: float, we
         position: POSITION that is open at 17:00 New York.
         bid: Last bid before the roll.
         ask: Last ask before the roll.
-        weekday: Day that ends, Monday = 0; Wednesday usually counts three nights.
+        day: FX_DAY that ends; Wednesday usually counts three nights.
     """
     per_night = market.swap_long if position.side > 0 else market.swap_short
     if market.swap_is_rate:
         per_night = per_night * bid / 365.0
-    nights = market.swap_day_weights[weekday] * market.cost_scale
-    return to_account(market, desk, per_night * nights * position.units, bid, ask)
+    nights = market.swap_day_weights[day.weekday] * market.cost_scale
+    return to_account_at(market, desk, per_night * nights * position.units, bid, ask, day.end_ns)

@@ -1,9 +1,10 @@
 """Decide: show the strategy its view, take its intents, size and vet them, and put them where they will be executed.
 
 One function for every driver. Market entries and closes wait in the book's queue for the next open; limit and stop
-entries rest as orders; cancels and moved stops take effect at once, before the next bar. Intents of one instant compete
-by (score, market, sequence), so the order in which strategies were asked does not matter. A refusal is a REJECT with
-its reason, never an exception and never silent.
+entries rest as orders; cancels and moved stops take effect at once, before the next bar. Entries that rest where none
+may be made any more (week end, news, locks, a spread above what they allow) are pulled before the strategy is asked.
+Intents of one instant compete by (score, market, sequence), so the order in which strategies were asked does not
+matter. A refusal is a REJECT with its reason, never an exception and never silent.
 """
 
 import math
@@ -12,12 +13,20 @@ from typing import Any
 from tradesentry.core.domain.orders import Action, OrderType, RejectCode, Status
 from tradesentry.core.domain.records import BAR, INTENT, VIEW
 from tradesentry.core.execution.book import add_order, cancel_all, note_reject, remove_order
-from tradesentry.core.execution.costs import price_unit_value
+from tradesentry.core.execution.costs import plain_ask, plain_unit_value
 from tradesentry.core.execution.desk import book_at, market_at, quote_at
-from tradesentry.core.execution.portfolio_manager import vet_portfolio
+from tradesentry.core.execution.portfolio_manager import is_quota_used, note_acceptance, vet_portfolio
 from tradesentry.core.execution.protection import tighten
 from tradesentry.core.execution.quiet import disturb
-from tradesentry.core.execution.risk_manager import check_prices, entry_block, round_to, size_entry
+from tradesentry.core.execution.quotes import SLACK_TICKS
+from tradesentry.core.execution.risk_manager import (
+    check_prices,
+    entry_block,
+    is_too_wide,
+    least_distance,
+    round_to,
+    size_entry,
+)
 from tradesentry.core.utils.kernel import (
     OPAQUE,
     array_type,
@@ -33,6 +42,7 @@ from tradesentry.core.utils.kernel import (
 opaque_at = record_at(OPAQUE)
 OK = int(Status.OK)
 FULL_QUEUE = int(Status.FULL_QUEUE)
+FULL_INTENTS = int(Status.FULL_INTENTS)
 STRATEGY_FAILED = int(Status.STRATEGY)
 ENTER = int(Action.ENTER)
 CANCEL = int(Action.CANCEL)
@@ -40,10 +50,13 @@ CLOSE = int(Action.CLOSE)
 MODIFY = int(Action.MODIFY)
 MARKET_ORDER = int(OrderType.MARKET)
 DUPLICATE = int(RejectCode.DUPLICATE)
+QUOTA = int(RejectCode.QUOTA)
 SHRUNK = int(RejectCode.SHRUNK)
 UNKNOWN_TARGET = int(RejectCode.UNKNOWN_TARGET)
 LOOSENS_STOP = int(RejectCode.LOOSENS_STOP)
+SPREAD = int(RejectCode.SPREAD)
 STOP_SIDE = int(RejectCode.STOP_SIDE)
+STOP_TOO_NEAR = int(RejectCode.STOP_TOO_NEAR)
 TARGET_SIDE = int(RejectCode.TARGET_SIDE)
 
 
@@ -66,7 +79,7 @@ def show(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> int:
     seen = book.seen
     quote = quote_at(desk.quotes, market.index)
     seen.last_spread = quote.spread
-    seen.price_unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
+    seen.price_unit_value = plain_unit_value(market, desk)
     seen.equity = account.equity
     seen.balance = account.balance
     seen.trading_state = account.trading_state
@@ -75,9 +88,27 @@ def show(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> int:
     return code
 
 
+@kernel
+def _pull_orders(market: Any, desk: Any, book: Any, account: Any, close_ns: int) -> None:
+    """Remove the resting entries that do not allow the present spread."""
+    seen = book.seen
+    quote = quote_at(desk.quotes, market.index)
+    i = 0
+    while i < seen.n_orders:
+        order = seen.orders[i]
+        if is_too_wide(book, quote, order.exits):
+            limit = order.exits.max_spread if order.exits.max_spread > 0.0 else book.rules.max_spread
+            note_reject(account, desk, book, close_ns, SPREAD, order, quote.spread, limit)
+            remove_order(book, i)
+        else:
+            i += 1
+
+
 @inline_kernel
 def call_strategy(lane: Any, book: Any, bar: Any, intents: Any) -> int:
-    """Call `step` on a closed bar; return the number of intents, none during warm-up, or a negative status of its own.
+    """Call `step` on a closed bar; return the number of intents, none during warm-up, or a negative status.
+
+    The status is the strategy's own, or FULL_INTENTS when it asked for more than its array holds less one.
 
     Args:
         lane: LANE with the addresses of its step, parameters and state.
@@ -86,6 +117,8 @@ def call_strategy(lane: Any, book: Any, bar: Any, intents: Any) -> int:
         intents: INTENT array to write into.
     """
     n = step_at(lane.step, opaque_at(lane.params, 0), opaque_at(lane.state, 0), bar, book.seen, intents)
+    if n >= intents.shape[0]:
+        return -FULL_INTENTS
     if n > 0 and book.seen.bar_index <= book.rules.warmup_bars:
         return 0
     return n
@@ -102,12 +135,21 @@ def ask_strategy(lane: Any, market: Any, desk: Any, book: Any, account: Any, bar
         book: BOOK, settled up to the bar.
         account: ACCOUNT, marked up to the bar.
         bar: BAR, closed.
-        intents: INTENT array to write into.
+        intents: INTENT array to write into, shape (N_INTENTS + 1,).
     """
     code = show(market, desk, book, account, bar.close_ns)
-    if code != 0 and book.seen.n_orders > 0:
-        cancel_all(book, account, desk, bar.close_ns, code)
+    if book.seen.n_orders > 0:
+        if code != 0:
+            cancel_all(book, account, desk, bar.close_ns, code)
+        else:
+            _pull_orders(market, desk, book, account, bar.close_ns)
     return call_strategy(lane, book, bar, intents)
+
+
+@kernel
+def failure(n: int) -> int:
+    """Return the Status that a negative answer of `ask_strategy` ends the run with."""
+    return FULL_INTENTS if n == -FULL_INTENTS else STRATEGY_FAILED - n
 
 
 @kernel
@@ -146,11 +188,14 @@ def _enter(desk: Any, account: Any, book: Any, intent: Any, close_ns: int) -> in
     asked = intent.units
     if code == 0:
         code = vet_portfolio(desk, account, book, intent)
+    if code == 0 and is_quota_used(account, book, intent):
+        code = QUOTA
     if code != 0:
         note_reject(account, desk, book, close_ns, code, intent, intent.stop_loss, intent.signal_price)
         return OK
     if intent.units < asked:
         note_reject(account, desk, book, close_ns, SHRUNK, intent, asked, intent.units)
+    note_acceptance(account, book, intent)
     if intent.type != MARKET_ORDER:
         return add_order(book, account, intent, close_ns)
     return _queue(book, intent)
@@ -193,24 +238,48 @@ def _cancel(book: Any, intent: Any) -> bool:
 
 
 @kernel
-def _modify_order(market: Any, order: Any, stop: float, target: float) -> int:
-    """Move stop and target of a resting order; its stop comes closer to the entry, not past it. Return a RejectCode."""
-    if not math.isnan(stop):
-        if (stop - order.stop_loss) * order.side < -1e-9 * market.tick:
+def _modify_order(market: Any, quote: Any, order: Any, stop: float, target: float) -> int:
+    """Move stop and target of a resting order; its stop comes closer to the entry, as near as one may be placed.
+
+    Return a RejectCode; refused, the order stays as it is.
+    """
+    slack = SLACK_TICKS * market.tick
+    if not math.isnan(stop) and stop != order.stop_loss:
+        if (stop - order.stop_loss) * order.side < 0.0:
             return LOOSENS_STOP
-        if (order.price - stop) * order.side <= 0.0:
+        if (order.price - stop) * order.side <= slack:
             return STOP_SIDE
-        order.stop_loss = stop
+        if (order.price - stop) * order.side < least_distance(market, quote):
+            return STOP_TOO_NEAR
     if not math.isnan(target):
-        if (target - order.price) * order.side <= 0.0:
+        if (target - order.price) * order.side <= slack:
             return TARGET_SIDE
         order.take_profit = target
+    if not math.isnan(stop):
+        order.stop_loss = stop
     return 0
 
 
 @kernel
-def _modify(market: Any, book: Any, intent: Any) -> int:
-    """Move stop and target of the position or order that a MODIFY names. Return a RejectCode."""
+def _modify_position(market: Any, quote: Any, position: Any, stop: float, target: float) -> int:
+    """Move stop and target of an open position: the stop tighter, the target ahead of the price at which it leaves.
+
+    Return a RejectCode; refused, the position stays as it is.
+    """
+    if not math.isnan(target):
+        price = quote.bid if position.side > 0 else plain_ask(quote)
+        if (target - price) * position.side <= SLACK_TICKS * market.tick:
+            return TARGET_SIDE
+    if not math.isnan(stop) and stop != position.stop_loss and not tighten(position, stop, position.stop_reason):
+        return LOOSENS_STOP
+    if not math.isnan(target):
+        position.take_profit = target
+    return 0
+
+
+@kernel
+def _modify(market: Any, quote: Any, book: Any, intent: Any) -> int:
+    """Move stop and target of what a MODIFY names, up to the first refusal. Return a RejectCode."""
     seen = book.seen
     stop = round_to(intent.stop_loss, market.tick)
     target = round_to(intent.take_profit, market.tick)
@@ -219,20 +288,14 @@ def _modify(market: Any, book: Any, intent: Any) -> int:
         position = seen.positions[i]
         is_meant = position.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, position.basket)
         if is_meant:
-            code = 0
-            if (
-                not math.isnan(stop)
-                and stop != position.stop_loss
-                and not tighten(position, stop, position.stop_reason)
-            ):
-                return LOOSENS_STOP
-            if not math.isnan(target):
-                position.take_profit = target
+            code = _modify_position(market, quote, position, stop, target)
+            if code != 0:
+                return code
     for i in range(seen.n_orders):
         order = seen.orders[i]
         is_meant = order.id == intent.target_id if intent.target_id > 0 else intent.basket in (0, order.basket)
         if is_meant:
-            code = _modify_order(market, order, stop, target)
+            code = _modify_order(market, quote, order, stop, target)
             if code != 0:
                 return code
     return code
@@ -265,7 +328,7 @@ def execute(desk: Any, account: Any, intent: Any, close_ns: int) -> int:
         if not _cancel(book, intent) and intent.target_id > 0:
             note_reject(account, desk, book, close_ns, UNKNOWN_TARGET, intent, float(intent.target_id), math.nan)
     elif action == MODIFY:
-        code = _modify(market_at(desk.markets, book.market), book, intent)
+        code = _modify(market_at(desk.markets, book.market), quote_at(desk.quotes, book.market), book, intent)
         if code != 0:
             note_reject(account, desk, book, close_ns, code, intent, intent.stop_loss, intent.take_profit)
     return OK

@@ -8,8 +8,9 @@ the two is a check that every strategy passes; a live orchestrator uses `observe
 from typing import Any
 
 from tradesentry.core.domain.orders import Status
+from tradesentry.core.domain.records import N_INTENTS
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account
-from tradesentry.core.execution.decide import ask_strategy, execute, goes_before
+from tradesentry.core.execution.decide import ask_strategy, execute, failure, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quotes import observe
 from tradesentry.core.execution.settle import settle
@@ -131,9 +132,9 @@ def _play_instant(memory: Any, due: list[int], books: list[int], now: int) -> in
     mark_account(desk, account, now)
     n = 0
     for b in books:
-        asked = int(decide_book(desk, account, intents[n:], b))
+        asked = int(decide_book(desk, account, intents[n : n + N_INTENTS + 1], b))
         if asked < 0:
-            return int(Status.STRATEGY) - asked
+            return int(failure(asked))
         intents["seq"][n : n + asked] = range(n, n + asked)
         n += asked
     for _ in range(n):

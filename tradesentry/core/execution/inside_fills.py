@@ -4,20 +4,16 @@ The rules are those of `settle`, step 2: entries in the order they were placed, 
 targets.
 """
 
-import math
 from typing import Any
 
 from tradesentry.core.domain.orders import ExitReason, OrderType, RejectCode, Status
 from tradesentry.core.execution.book import (
     basket_bit,
     cancel_group,
-    note_reject,
     open_position,
     reduce_position,
     remove_order,
 )
-from tradesentry.core.execution.costs import slippage
-from tradesentry.core.execution.desk import quote_at
 from tradesentry.core.execution.open_fills import take_partials
 from tradesentry.core.execution.quotes import SLACK_TICKS
 from tradesentry.core.utils.kernel import kernel
@@ -26,6 +22,7 @@ OK = int(Status.OK)
 LIMIT = int(OrderType.LIMIT)
 TAKE_PROFIT = int(ExitReason.TAKE_PROFIT)
 AMBIGUOUS_BAR = int(RejectCode.AMBIGUOUS_BAR)
+SIBLING_FILLED = int(RejectCode.SIBLING_FILLED)
 
 
 @kernel
@@ -58,7 +55,7 @@ def _is_sibling_reached(market: Any, book: Any, index: int, bar: Any, spread: fl
 
 
 @kernel
-def _resting_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float, slip: float) -> int:
+def _resting_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> int:
     """Fill the resting entries that the bar reaches, in the order they were placed."""
     seen = book.seen
     i = 0
@@ -69,23 +66,22 @@ def _resting_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, s
             continue
         group = order.group
         if order.skip_if_both and _is_sibling_reached(market, book, i, bar, spread):
-            note_reject(account, desk, book, bar.open_ns, AMBIGUOUS_BAR, order, order.price, math.nan)
-            cancel_group(book, group)
+            cancel_group(book, account, desk, group, bar.open_ns, AMBIGUOUS_BAR)
             i = 0
             continue
-        slipped = 0.0 if order.type == LIMIT else slip
-        status = open_position(market, desk, book, account, order, order.price, slipped, bar.open_ns, True)
+        slips = order.type != LIMIT
+        status = open_position(market, desk, book, account, order, order.price, slips, bar.open_ns, True)
         if status != OK:
             return status
         remove_order(book, i)
         if group != 0:
-            cancel_group(book, group)
+            cancel_group(book, account, desk, group, bar.open_ns, SIBLING_FILLED)
             i = 0
     return OK
 
 
 @kernel
-def _stops_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float, slip: float) -> None:
+def _stops_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> None:
     """Close the positions whose stop the bar reaches; the stop comes before the target.
 
     An entry at this open may already stand beyond its stop, when the spread has widened: then the open is its price.
@@ -101,7 +97,7 @@ def _stops_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spr
             if not position.is_inside:
                 stop = min(stop, bar.open) if position.side > 0 else max(stop, bar.open + spread)
             if reduce_position(
-                market, desk, book, account, i, position.units, stop, slip, bar.close_ns, position.stop_reason
+                market, desk, book, account, i, position.units, stop, True, bar.close_ns, position.stop_reason
             ):
                 continue
         i += 1
@@ -126,7 +122,9 @@ def _targets_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, s
                 continue
         if side * (best - position.take_profit) >= -SLACK_TICKS * market.tick:
             target = position.take_profit
-            if reduce_position(market, desk, book, account, i, position.units, target, 0.0, bar.close_ns, TAKE_PROFIT):
+            if reduce_position(
+                market, desk, book, account, i, position.units, target, False, bar.close_ns, TAKE_PROFIT
+            ):
                 continue
         i += 1
 
@@ -134,13 +132,13 @@ def _targets_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, s
 @kernel
 def settle_inside(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> int:
     """Fill what happens inside `bar` after its open. See `settle`, step 2. Arguments as `settle_open`."""
-    slip = slippage(market, quote_at(desk.quotes, market.index), book.settled)
+    spread *= market.cost_scale
     if book.seen.n_orders > 0:
-        status = _resting_inside(market, desk, book, account, bar, spread, slip)
+        status = _resting_inside(market, desk, book, account, bar, spread)
         if status != OK:
             return status
     if book.seen.n_positions > 0:
-        _stops_inside(market, desk, book, account, bar, spread, slip)
+        _stops_inside(market, desk, book, account, bar, spread)
         _targets_inside(market, desk, book, account, bar, spread)
     book.filled_baskets = 0
     return OK

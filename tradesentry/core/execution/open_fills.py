@@ -3,7 +3,6 @@
 The rules are those of `settle`, step 1; prices here are the open and the open plus the spread.
 """
 
-import math
 from typing import Any
 
 from tradesentry.core.domain.orders import Action, ExitReason, OrderType, RejectCode, Status
@@ -15,9 +14,9 @@ from tradesentry.core.execution.book import (
     reduce_position,
     remove_order,
 )
-from tradesentry.core.execution.costs import slippage
 from tradesentry.core.execution.desk import quote_at
 from tradesentry.core.execution.quotes import SLACK_TICKS
+from tradesentry.core.execution.risk_manager import floor_to
 from tradesentry.core.utils.kernel import kernel
 
 OK = int(Status.OK)
@@ -31,14 +30,13 @@ OPEN_TOO_FAR = int(RejectCode.OPEN_TOO_FAR)
 DATA_GAP = int(RejectCode.DATA_GAP)
 GAP_BEYOND_STOP = int(RejectCode.GAP_BEYOND_STOP)
 ORDER_EXPIRED = int(RejectCode.ORDER_EXPIRED)
+SIBLING_FILLED = int(RejectCode.SIBLING_FILLED)
 MAX_OPEN_DRIFT = 0.5
 """A market entry is canceled when the open lies further from the signal than this share of the stop distance."""
 
 
 @kernel
-def _close_from_queue(
-    market: Any, desk: Any, book: Any, account: Any, intent: Any, bar: Any, ask: float, slip: float
-) -> None:
+def _close_from_queue(market: Any, desk: Any, book: Any, account: Any, intent: Any, bar: Any, ask: float) -> None:
     """Reduce the positions that a queued CLOSE names to its remaining units, at the open."""
     seen = book.seen
     i = 0
@@ -49,7 +47,7 @@ def _close_from_queue(
         if is_meant and intent.side in (0, position.side) and units > UNIT_DUST:
             price = bar.open if position.side > 0 else ask
             reason = intent.reason if intent.reason > 0 else STRATEGY
-            if reduce_position(market, desk, book, account, i, units, price, slip, bar.open_ns, reason):
+            if reduce_position(market, desk, book, account, i, units, price, True, bar.open_ns, reason):
                 continue
         i += 1
 
@@ -62,7 +60,6 @@ def _close_everything(
     account: Any,
     bid: float,
     ask: float,
-    slip: float,
     ts_ns: int,
     reason: int,
 ) -> None:
@@ -71,7 +68,7 @@ def _close_everything(
     while seen.n_positions > 0:
         position = seen.positions[0]
         price = bid if position.side > 0 else ask
-        reduce_position(market, desk, book, account, 0, position.units, price, slip, ts_ns, reason)
+        reduce_position(market, desk, book, account, 0, position.units, price, True, ts_ns, reason)
 
 
 @kernel
@@ -103,17 +100,17 @@ def take_partials(
         if position.side * (at_open - price) > 0.0:
             price = at_open
         wanted = exits.partial_fraction[position.n_partials] * position.initial_units
-        units = math.floor(wanted / market.unit_step + 1e-9) * market.unit_step
+        units = floor_to(wanted, market.unit_step)
         position.n_partials += 1
         if position.units - units < market.unit_min - UNIT_DUST:
             units = position.units
-        if units > 0.0 and reduce_position(market, desk, book, account, index, units, price, 0.0, ts_ns, TAKE_PROFIT):
+        if units > 0.0 and reduce_position(market, desk, book, account, index, units, price, False, ts_ns, TAKE_PROFIT):
             return True
     return False
 
 
 @kernel
-def _positions_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, slip: float) -> None:
+def _positions_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float) -> None:
     """Close positions whose stop, target or FX week the open has already passed; take the partial targets it passed."""
     seen = book.seen
     slack = SLACK_TICKS * market.tick
@@ -123,16 +120,15 @@ def _positions_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any
         side = position.side
         price = bar.open if side > 0 else ask
         reason = 0
-        slipped = slip
         if side * (price - position.stop_loss) <= slack:
             reason = position.stop_reason
         elif book.rules.weekend_flatten and bar.open_ns >= position.week_end_ns:
             reason = WEEKEND
         elif side * (price - position.take_profit) >= -slack:
             reason = TAKE_PROFIT
-            slipped = 0.0
         if reason != 0:
-            if reduce_position(market, desk, book, account, i, position.units, price, slipped, bar.open_ns, reason):
+            slips = reason != TAKE_PROFIT
+            if reduce_position(market, desk, book, account, i, position.units, price, slips, bar.open_ns, reason):
                 continue
         elif position.exits.partial_r[0] > 0.0:
             if take_partials(market, desk, book, account, i, price, price, bar.open_ns):
@@ -141,11 +137,12 @@ def _positions_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any
 
 
 @kernel
-def _market_entry(
-    market: Any, desk: Any, book: Any, account: Any, intent: Any, bar: Any, ask: float, slip: float
-) -> int:
-    """Fill a queued market entry at the open, or refuse it because the market has moved on."""
-    price = ask if intent.side > 0 else bar.open
+def _market_entry(market: Any, desk: Any, book: Any, account: Any, intent: Any, bar: Any, spread: float) -> int:
+    """Fill a queued market entry at the open, or refuse it because the market has moved on.
+
+    `spread` is that before the cost scale, because the refusal is a decision; the fill pays the scaled one.
+    """
+    price = bar.open + spread if intent.side > 0 else bar.open
     if quote_at(desk.quotes, market.index).is_gap:
         note_reject(account, desk, book, bar.open_ns, DATA_GAP, intent, price, intent.signal_price)
         return OK
@@ -153,13 +150,13 @@ def _market_entry(
     if not abs(price - intent.signal_price) <= allowed + SLACK_TICKS * market.tick:
         note_reject(account, desk, book, bar.open_ns, OPEN_TOO_FAR, intent, abs(price - intent.signal_price), allowed)
         return OK
-    return open_position(market, desk, book, account, intent, price, slip, bar.open_ns, False)
+    if intent.side > 0:
+        price = bar.open + spread * market.cost_scale
+    return open_position(market, desk, book, account, intent, price, True, bar.open_ns, False)
 
 
 @kernel
-def _resting_at_open(
-    market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, slip: float, is_first: bool
-) -> int:
+def _resting_at_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, ask: float, is_first: bool) -> int:
     """Fill resting entries that the open has passed; cancel those that expired or whose stop it passed as well."""
     seen = book.seen
     slack = SLACK_TICKS * market.tick
@@ -181,13 +178,12 @@ def _resting_at_open(
             note_reject(account, desk, book, bar.open_ns, code, order, price, order.price)
             remove_order(book, i)
         elif is_passed:
-            slipped = 0.0 if is_limit else slip
-            status = open_position(market, desk, book, account, order, price, slipped, bar.open_ns, not is_first)
+            status = open_position(market, desk, book, account, order, price, not is_limit, bar.open_ns, not is_first)
             if status != OK:
                 return status
             group = order.group
             remove_order(book, i)
-            cancel_group(book, group)
+            cancel_group(book, account, desk, group, bar.open_ns, SIBLING_FILLED)
             i = 0
         else:
             i += 1
@@ -204,26 +200,25 @@ def settle_open(market: Any, desk: Any, book: Any, account: Any, bar: Any, sprea
         book: BOOK to settle; its queue is emptied.
         account: ACCOUNT that pays and is paid.
         bar: BAR, or a finer bar inside it.
-        spread: Spread of the bar with the cost scale, price units.
+        spread: Spread of the bar before the cost scale, price units.
         is_first: False for the second and later finer bars: their open lies inside the execution bar.
 
     Returns:
         A Status.
     """
-    ask = bar.open + spread
-    slip = slippage(market, quote_at(desk.quotes, market.index), book.settled)
+    ask = bar.open + spread * market.cost_scale
     if book.flatten_reason != 0:
-        _close_everything(market, desk, book, account, bar.open, ask, slip, bar.open_ns, book.flatten_reason)
+        _close_everything(market, desk, book, account, bar.open, ask, bar.open_ns, book.flatten_reason)
         book.flatten_reason = 0
     for i in range(book.n_queue):
         if book.queue[i].action == CLOSE:
-            _close_from_queue(market, desk, book, account, book.queue[i], bar, ask, slip)
-    _positions_at_open(market, desk, book, account, bar, ask, slip)
+            _close_from_queue(market, desk, book, account, book.queue[i], bar, ask)
+    _positions_at_open(market, desk, book, account, bar, ask)
     status = OK
     for i in range(book.n_queue):
         if book.queue[i].action == ENTER and status == OK:
-            status = _market_entry(market, desk, book, account, book.queue[i], bar, ask, slip)
+            status = _market_entry(market, desk, book, account, book.queue[i], bar, spread)
     book.n_queue = 0
     if status == OK and book.seen.n_orders > 0:
-        status = _resting_at_open(market, desk, book, account, bar, ask, slip, is_first)
+        status = _resting_at_open(market, desk, book, account, bar, ask, is_first)
     return status

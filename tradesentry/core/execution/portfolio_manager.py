@@ -1,5 +1,7 @@
 """Limits that concern the whole account: open risk, currencies, clusters, leverage, counts, margin.
 
+A quota is the strategies' own limit over all markets: how many of them may enter under one key, say a session.
+
 Evaluated on the book as it stands when an entry is vetted: positions, resting orders and queued entries count at full
 size. A limit that says "shrink" makes the entry smaller and leaves a SHRUNK note; all others refuse. An entry that is
 part of a basket is never shrunk, because its plan was sized as a whole.
@@ -9,10 +11,10 @@ import math
 from typing import Any
 
 from tradesentry.core.domain.orders import Action, RejectCode
-from tradesentry.core.domain.records import N_RETURNS
-from tradesentry.core.execution.costs import price_unit_value
+from tradesentry.core.domain.records import N_QUOTAS, N_RETURNS
+from tradesentry.core.execution.costs import plain_ask, plain_unit_value
 from tradesentry.core.execution.desk import book_at, market_at, pair_at, quote_at
-from tradesentry.core.execution.risk_manager import floor_to
+from tradesentry.core.execution.risk_manager import ROUNDING, floor_to, loss_at_stop, units_within
 from tradesentry.core.utils.kernel import kernel
 
 ENTER = int(Action.ENTER)
@@ -58,12 +60,12 @@ def _count_book(desk: Any, book: Any, account: Any) -> float:
     """Add everything a book holds to the sums; return its money at risk."""
     market = market_at(desk.markets, book.market)
     quote = quote_at(desk.quotes, market.index)
-    unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
+    unit_value = plain_unit_value(market, desk)
     seen = book.seen
     before = account.exposure.open_risk
     for i in range(seen.n_positions):
         position = seen.positions[i]
-        price = quote.bid if position.side > 0 else quote.ask
+        price = quote.bid if position.side > 0 else plain_ask(quote)
         notional = position.units * price * unit_value
         loss = position.side * (price - position.stop_loss) * position.units * unit_value
         _count(market, quote, account, position.side, notional, max(0.0, loss))
@@ -221,14 +223,15 @@ def _net_room(account: Any, currency: int, signed: int) -> float:
 
 
 @kernel
-def _shrink(market: Any, account: Any, intent: Any, notional: float) -> tuple[float, int]:
+def _shrink(market: Any, desk: Any, account: Any, intent: Any, notional: float) -> tuple[float, int]:
     """Return the share of the entry (0..1) that the limits which shrink leave room for, and the tightest limit."""
     limits = account.limits
     share = 1.0
     code = OPEN_RISK
     if limits.open_risk_shrinks and intent.basket == 0 and intent.risk_money > 0.0:
         room = limits.max_open_risk * account.equity - account.exposure.open_risk
-        share = min(share, room / intent.risk_money)
+        if room < intent.risk_money:
+            share = units_within(market, desk, intent, room) / intent.units
     if limits.currency_net_shrinks and intent.basket == 0 and notional > 0.0:
         room = min(
             _net_room(account, market.base_currency, intent.side),
@@ -247,9 +250,9 @@ def _sums_refuse(market: Any, account: Any, intent: Any, notional: float) -> int
     sums = account.exposure
     equity = account.equity
     risk = intent.risk_money
-    if sums.open_risk + risk > limits.max_open_risk * equity * (1.0 + 1e-12):
+    if sums.open_risk + risk > limits.max_open_risk * equity * (1.0 + ROUNDING):
         return OPEN_RISK
-    if sums.app_risk + risk > limits.max_app_risk * limits.max_open_risk * equity * (1.0 + 1e-12):
+    if sums.app_risk + risk > limits.max_app_risk * limits.max_open_risk * equity * (1.0 + ROUNDING):
         return APP_RISK
     slack = 1e-9 * equity
     for leg in range(2):
@@ -264,6 +267,46 @@ def _sums_refuse(market: Any, account: Any, intent: Any, notional: float) -> int
     if sums.notional + notional > limits.max_leverage * equity:
         return LEVERAGE
     return 0
+
+
+@kernel
+def is_quota_used(account: Any, book: Any, intent: Any) -> bool:
+    """Say whether `quota_max` other books of the same variant and app had an entry accepted under the intent's key.
+
+    An earlier acceptance stands, whatever became of its entry, and lets the same book enter again.
+
+    Args:
+        account: ACCOUNT that remembers the acceptances.
+        book: BOOK of the entry.
+        intent: INTENT with `quota_key`, `quota_max` and the lane of the book.
+    """
+    if intent.quota_key == 0:
+        return False
+    n = 0
+    for i in range(min(account.n_quotas, N_QUOTAS)):
+        row = account.quotas[i]
+        if row.key == intent.quota_key and row.variant == book.variant and row.app == book.app:
+            if row.lane == intent.lane:
+                return False
+            n += 1
+    return n >= intent.quota_max
+
+
+@kernel
+def note_acceptance(account: Any, book: Any, intent: Any) -> None:
+    """Remember that an entry was accepted under its quota key, once for each book. Arguments as `is_quota_used`."""
+    if intent.quota_key == 0:
+        return
+    for i in range(min(account.n_quotas, N_QUOTAS)):
+        row = account.quotas[i]
+        if row.key == intent.quota_key and row.lane == intent.lane:
+            return
+    row = account.quotas[account.n_quotas % N_QUOTAS]
+    row.key = intent.quota_key
+    row.variant = book.variant
+    row.app = book.app
+    row.lane = intent.lane
+    account.n_quotas += 1
 
 
 @kernel
@@ -282,18 +325,18 @@ def vet_portfolio(desk: Any, account: Any, book: Any, intent: Any) -> int:
     market = market_at(desk.markets, book.market)
     quote = quote_at(desk.quotes, market.index)
     sum_exposure(desk, account, book)
-    unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
+    unit_value = plain_unit_value(market, desk)
     notional = intent.units * intent.signal_price * unit_value
     if account.limits.is_on:
         code = _counts_refuse(account)
         if code != 0:
             return code
-        share, code = _shrink(market, account, intent, notional)
+        share, code = _shrink(market, desk, account, intent, notional)
         if share < 1.0:
             units = floor_to(intent.units * share, market.unit_step)
             if units < market.unit_min:
                 return code
-            intent.risk_money *= units / intent.units
+            intent.risk_money = loss_at_stop(market, desk, intent, units)
             notional *= units / intent.units
             intent.units = units
         code = _sums_refuse(market, account, intent, notional)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tradesentry.core.domain.orders import ExitReason, TrailMode
 from tradesentry.core.domain.records import N_RECENT
+from tradesentry.core.execution.costs import plain_ask
 from tradesentry.core.utils.kernel import kernel
 
 BREAK_EVEN = int(ExitReason.BREAK_EVEN)
@@ -48,10 +49,12 @@ def _recent_extreme(quote: Any, side: int, n_bars: int) -> float:
 def protect(position: Any, quote: Any, bars_held: int, break_even_cost: float) -> None:
     """Apply break-even and trailing rules to one position at the close of a bar.
 
+    Break-even pays for the costs there were, with the cost scale; where a stop trails is decided before it.
+
     Args:
         position: POSITION, its `mfe` already covering the bar.
-        quote: QUOTE of the market: bid, ask, ATR(14) and recent extremes.
-        bars_held: Bars since entry, for the chandelier window.
+        quote: QUOTE of the market: bid, spread, ATR(14) and recent extremes.
+        bars_held: Bars since that of the entry; the chandelier's window begins with the bar of the entry.
         break_even_cost: Price distance that pays for commissions and swap so far.
     """
     exits = position.exits
@@ -63,12 +66,12 @@ def protect(position: Any, quote: Any, bars_held: int, break_even_cost: float) -
     mode = exits.trail_mode
     if mode == 0 or reached < exits.trail_start_r * distance:
         return
-    close = quote.bid if side > 0 else quote.ask
+    close = quote.bid if side > 0 else plain_ask(quote)
     if mode == TRAIL_DISTANCE:
         tighten(position, close - side * exits.trail_distance, TRAILING)
     elif quote.atr > 0.0:
         if mode == TRAIL_CHANDELIER:
-            close = _recent_extreme(quote, side, min(exits.trail_bars, max(bars_held, 1)))
+            close = _recent_extreme(quote, side, min(exits.trail_bars, bars_held + 1))
         tighten(position, close - side * exits.trail_distance * quote.atr, TRAILING)
 
 

@@ -41,7 +41,10 @@ def next_recent(row: int) -> int:
 
 @inline_kernel
 def _track_volatility(quote: Any, bar: Any, spread: float) -> None:
-    """Update the ATR and the rings of the highest bids and lowest asks, the prices at which one leaves."""
+    """Update the ATR and the rings of the highest bids and lowest asks, the prices at which one leaves.
+
+    `spread` is that before the cost scale: where a stop trails is a decision.
+    """
     n = quote.n_bars
     if n > ATR_BARS:
         quote.atr = next_atr(quote.atr, true_range(bar, quote.prev_close))
@@ -92,9 +95,9 @@ def observe(market: Any, quote: Any, bar: Any) -> int:
     if bar.open_ns >= day_end_ns and quote.n_bars > 0:
         _close_day(quote)
     spread = bar_spread(market, quote, bar)
-    scaled = spread * market.cost_scale
-    show_price(quote, bar.close, scaled)
-    _track_volatility(quote, bar, scaled)
+    show_price(quote, bar.close, spread * market.cost_scale)
+    quote.prev_atr = quote.atr
+    _track_volatility(quote, bar, spread)
     quote.is_gap = quote.n_bars > 0 and bar.open_ns > quote.last_close_ns
     quote.spread = spread
     quote.prev_close = bar.close

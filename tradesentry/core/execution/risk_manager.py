@@ -1,7 +1,8 @@
 """Size an entry and say no to what is wrong with it on its own: state, session, prices, stop, spread, size.
 
 Every gate returns a RejectCode, 0 when it has nothing against; the first refusal wins. One definition for back-test,
-paper and live. What concerns other positions of the account is `portfolio_manager`'s.
+paper and live. What concerns other positions of the account is `portfolio_manager`'s. All of it reckons with the costs
+before the cost scale, as the strategy does, so runs at several scales decide alike.
 """
 
 import math
@@ -9,7 +10,7 @@ from typing import Any
 
 from tradesentry.core.domain.orders import Action, OrderType, RejectCode, SizeRule, TradingState
 from tradesentry.core.domain.records import N_OUTCOMES
-from tradesentry.core.execution.costs import expected_slippage, price_unit_value
+from tradesentry.core.execution.costs import expected_slippage, plain_ask, plain_unit_value
 from tradesentry.core.execution.desk import book_at, quote_at
 from tradesentry.core.execution.quotes import SLACK_TICKS, annual_volatility
 from tradesentry.core.utils.kernel import inline_kernel, kernel
@@ -40,6 +41,8 @@ STOP_SPREADS = 3.0
 """A stop lies at least this many spreads away."""
 MAX_MINIMUM_RISK = 1.5
 """The minimum size is taken when it risks no more than this multiple of the budget."""
+ROUNDING = 1e-12
+"""Relative; what a few operations on floats may be wrong by. Limits on sums of money allow as much."""
 EXACT_STEPS = 2.0**52
 """Floats beyond it are whole; compiled, `floor` makes an integer, which NaN and infinity do not fit."""
 KELLY_MIN_TRADES = 100
@@ -64,11 +67,15 @@ def round_to(value: float, step: float) -> float:
 
 @kernel
 def floor_to(value: float, step: float) -> float:
-    """Return the largest multiple of `step` not above `value`, forgiving rounding dust; NaN stays NaN."""
+    """Return the largest multiple of `step` not above `value`; NaN stays NaN.
+
+    A value that is a multiple but for rounding (0.3 in steps of 0.1) stays that multiple: it may be exceeded by
+    ROUNDING of itself, never by a share of a step.
+    """
     steps = value / step
     if not abs(steps) < EXACT_STEPS:
         return value
-    return math.floor(steps + 1e-9) * step
+    return math.floor(steps + abs(steps) * ROUNDING) * step
 
 
 @inline_kernel
@@ -99,7 +106,20 @@ def expected_entry(quote: Any, intent: Any) -> float:
     """Return the price an entry is expected to pay: its own for a resting order, the opposite quote otherwise."""
     if intent.type != MARKET_ORDER:
         return intent.price
-    return quote.ask if intent.side > 0 else quote.bid
+    return plain_ask(quote) if intent.side > 0 else quote.bid
+
+
+@inline_kernel
+def least_distance(market: Any, quote: Any) -> float:
+    """Return how far a stop lies from its entry at least: the venue's distance, or three spreads; less the slack."""
+    return max(market.min_stop_distance, STOP_SPREADS * quote.spread) - SLACK_TICKS * market.tick
+
+
+@inline_kernel
+def is_too_wide(book: Any, quote: Any, exits: Any) -> bool:
+    """Say whether the spread is above what the strategy, or this entry, allows."""
+    limit = book.rules.max_spread
+    return (limit > 0.0 and quote.spread > limit) or (exits.max_spread > 0.0 and quote.spread > exits.max_spread)
 
 
 @kernel
@@ -128,22 +148,18 @@ def check_prices(market: Any, quote: Any, book: Any, intent: Any, close_ns: int)
         return NOT_FINITE
     if intent.expiry_ns > 0 and intent.expiry_ns <= close_ns:
         return EXPIRED
-    spread = quote.ask - quote.bid
-    limit = book.rules.max_spread
-    if (limit > 0.0 and quote.spread > limit) or (
-        intent.exits.max_spread > 0.0 and quote.spread > intent.exits.max_spread
-    ):
+    if is_too_wide(book, quote, intent.exits):
         return SPREAD
     distance = side * (entry - intent.stop_loss)
     slack = SLACK_TICKS * market.tick
     if distance <= slack:
         return STOP_SIDE
-    if distance < max(market.min_stop_distance, STOP_SPREADS * spread) - slack:
+    if distance < least_distance(market, quote):
         return STOP_TOO_NEAR
     if side * (intent.take_profit - entry) <= slack:
         return TARGET_SIDE
     if intent.type != MARKET_ORDER:
-        present = quote.ask if side > 0 else quote.bid
+        present = plain_ask(quote) if side > 0 else quote.bid
         ahead = side * (present - entry) if intent.type == LIMIT else side * (entry - present)
         if ahead <= slack:
             return ENTRY_SIDE
@@ -151,18 +167,47 @@ def check_prices(market: Any, quote: Any, book: Any, intent: Any, close_ns: int)
 
 
 @kernel
-def loss_per_unit(market: Any, desk: Any, intent: Any) -> float:
-    """Return the account money one unit loses at the stop: distance, spread, slippage and both commissions.
+def _loss_per_unit(market: Any, desk: Any, intent: Any) -> tuple[float, float]:
+    """Return the account money that one unit loses at the stop: (by price, by the commissions of both sides).
 
     Source: live 7, fixed fractional: d * q + c with d = abs(entry - stop) + spread + expected slippage.
     """
     quote = quote_at(desk.quotes, market.index)
     entry = intent.signal_price
-    spread = quote.ask - quote.bid
-    distance = abs(entry - intent.stop_loss) + spread + expected_slippage(market, quote)
-    unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
+    distance = abs(entry - intent.stop_loss) + quote.spread + expected_slippage(market, quote.atr)
+    unit_value = plain_unit_value(market, desk)
     fees = market.commission_per_unit + market.commission_fraction * entry * unit_value
-    return distance * unit_value + 2.0 * fees * market.cost_scale
+    return distance * unit_value, 2.0 * fees
+
+
+@kernel
+def loss_at_stop(market: Any, desk: Any, intent: Any, units: float) -> float:
+    """Return what `units` of an entry lose at its stop, with the least commission where that is more.
+
+    Args:
+        market: MARKET.
+        desk: DESK, the memory of the run.
+        intent: INTENT with stop_loss and signal_price.
+        units: Units of the base currency.
+
+    Returns:
+        Account currency before the cost scale.
+    """
+    by_price, by_fees = _loss_per_unit(market, desk, intent)
+    return units * by_price + max(units * by_fees, 2.0 * market.commission_min)
+
+
+@kernel
+def units_within(market: Any, desk: Any, intent: Any, budget: float) -> float:
+    """Return the most units whose loss at the stop stays within `budget`, before rounding; under 0 when none do.
+
+    Arguments as `loss_at_stop`; `budget` in account currency.
+    """
+    by_price, by_fees = _loss_per_unit(market, desk, intent)
+    units = budget / (by_price + by_fees)
+    if units * by_fees < 2.0 * market.commission_min:
+        units = (budget - 2.0 * market.commission_min) / by_price
+    return units
 
 
 @kernel
@@ -237,13 +282,14 @@ def refresh_kelly(desk: Any, account: Any) -> None:
 def size_entry(market: Any, desk: Any, book: Any, account: Any, intent: Any) -> int:
     """Write units and money at risk of an entry; return a RejectCode, 0 if it has a size.
 
-    Rule RISK: floor_step(equity * fraction / loss per unit), lowered by volatility target and Kelly cap where they are
-    on; under the minimum size the minimum is taken if it risks at most 1.5 budgets. Rule UNITS: floor_step(size).
+    Rule RISK: the most whole steps that lose equity * fraction at the stop, lowered by volatility target and Kelly cap
+    where they are on; under the minimum size the minimum is taken if it risks at most 1.5 budgets. Rule UNITS:
+    floor_step(size). Whatever the rule, an entry that loses more than `max_idea_risk` of equity at its stop is refused.
     NOT_FINITE where the loss at the stop is not known, because the market that converts has had no bar yet.
     """
     quote = quote_at(desk.quotes, market.index)
-    unit_loss = loss_per_unit(market, desk, intent)
-    if not 0.0 < unit_loss < math.inf:
+    unit_value = plain_unit_value(market, desk)
+    if not 0.0 < unit_value < math.inf:
         return NOT_FINITE
     units = intent["size"]
     if intent.size_rule == RISK:
@@ -255,22 +301,23 @@ def size_entry(market: Any, desk: Any, book: Any, account: Any, intent: Any) -> 
             if fraction <= 0.0:
                 return NO_EDGE
         budget = account.equity * fraction
-        units = budget / unit_loss
+        units = units_within(market, desk, intent, budget)
         sigma = annual_volatility(quote) if book.rules.target_volatility > 0.0 else math.nan
         if sigma > 0.0:
-            unit_value = price_unit_value(market, desk, quote.bid, quote.ask)
             units = min(units, account.equity * book.rules.target_volatility / (sigma * quote.bid * unit_value))
         units = floor_to(units, market.unit_step)
-        if units < market.unit_min and market.unit_min * unit_loss <= MAX_MINIMUM_RISK * budget:
-            units = market.unit_min
+        if units < market.unit_min:
+            if loss_at_stop(market, desk, intent, market.unit_min) <= MAX_MINIMUM_RISK * budget:
+                units = market.unit_min
     else:
         units = floor_to(units, market.unit_step)
     if not units >= market.unit_min:
         return SIZE_BELOW_MINIMUM
     intent.units = min(units, floor_to(market.unit_max, market.unit_step))
-    intent.risk_money = intent.units * unit_loss
+    intent.risk_money = loss_at_stop(market, desk, intent, intent.units)
     if account.limits.is_on:
-        notional = intent.units * quote.bid * price_unit_value(market, desk, quote.bid, quote.ask)
-        if notional > account.limits.max_notional:
+        if intent.risk_money > account.limits.max_idea_risk * account.equity * (1.0 + ROUNDING):
+            return IDEA_RISK
+        if intent.units * quote.bid * unit_value > account.limits.max_notional:
             return MAX_NOTIONAL
     return 0

@@ -6,13 +6,16 @@ The only place where a touch becomes a fill; the back-test engine, the paper ven
 1. **Open.** Queued closes fill at the open. A position whose stop the open passed is closed there, worse than asked;
    one whose target (or the step of a partial target) the open passed is closed there, better than asked. Queued market
    entries fill, unless the open is further than half the stop distance from the signal or a gap in the data lies
-   between. Resting entries that the open passed fill at the open; those whose stop it passed too are canceled.
+   between. Resting entries that the open passed fill at the open; those whose stop it passed too are canceled. A fill
+   cancels the other orders of its group.
 2. **Inside**, knowing only open, high, low and close: resting entries first, in the order they were placed; then stops
    of all positions, also of those just entered; then partial and full targets, never of a position entered on this
    bar nor of a basket that filled an entry on it. A limit entry needs a trade through by one tick.
 3. **Close.** Excursions, break-even and trailing (`protection`), scheduled exits at the close, marks to market.
 
-Prices are bid; longs enter at ask = bid + spread and leave at bid, shorts the other way round. With finer bars (or
+Prices are bid; longs enter at ask = bid + spread and leave at bid, shorts the other way round. A fill knows nothing of
+what came after it: its slippage follows the ATR of the bars before, and it converts at the quotes known at its time; a
+fill inside a bar whose moment is unknown is stamped with the bar's open (entries) or close (exits). With finer bars (or
 ticks as bars of zero length) 1 and 2 run on each of them, 3 once at the close of the execution bar.
 """
 
@@ -21,7 +24,7 @@ from typing import Any
 
 from tradesentry.core.domain.orders import RejectCode, Status
 from tradesentry.core.execution.book import note_reject, reduce_position, remove_order
-from tradesentry.core.execution.costs import commission, price_unit_value, slippage, to_account
+from tradesentry.core.execution.costs import commission, price_unit_value, to_account
 from tradesentry.core.execution.desk import bar_at, quote_at
 from tradesentry.core.execution.inside_fills import settle_inside
 from tradesentry.core.execution.open_fills import settle_open
@@ -95,6 +98,7 @@ def mark_at_quote(market: Any, desk: Any, book: Any) -> None:
 def settle_close(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> None:
     """Do what the close of `bar` decides. See the module docstring, 3. Arguments as `settle_open`."""
     seen = book.seen
+    spread *= market.cost_scale
     quote = quote_at(desk.quotes, market.index)
     if seen.n_orders > 0:
         _expire_orders(book, account, bar.close_ns, desk)
@@ -106,8 +110,7 @@ def settle_close(market: Any, desk: Any, book: Any, account: Any, bar: Any, spre
         reason = due_exit(position, book.rules, seen.clock, bar.close_ns, bars_held)
         if reason != 0:
             price = bar.close if position.side > 0 else bar.close + spread
-            slip = slippage(market, quote, book.settled)
-            if reduce_position(market, desk, book, account, i, position.units, price, slip, bar.close_ns, reason):
+            if reduce_position(market, desk, book, account, i, position.units, price, True, bar.close_ns, reason):
                 continue
         if position.exits.be_trigger_r > 0.0 or position.exits.trail_mode != 0:
             unit_value = price_unit_value(market, desk, bar.close, bar.close + spread)
@@ -144,14 +147,14 @@ def settle(
     Returns:
         A Status.
     """
-    spread = quote_at(desk.quotes, market.index).spread * market.cost_scale
+    spread = quote_at(desk.quotes, market.index).spread
     status = OK
     if fine_to > fine_from:
         for i in range(fine_from, fine_to):
             finer = bar_at(fine, i)
             fine_spread = spread
             if finer.spread > 0.0:
-                fine_spread = max(finer.spread, market.min_spread) * market.cost_scale
+                fine_spread = max(finer.spread, market.min_spread)
             book.settled += 1
             status = settle_open(market, desk, book, account, finer, fine_spread, i == fine_from)
             if status == OK:

@@ -1,7 +1,12 @@
 """Write intents from a `step` kernel: each call fills one record of `intents` and returns the new count.
 
 A record is blanked first, so nothing of an earlier bar survives: no price is NaN-free by accident, no exit rule is
-inherited. Fields beyond the arguments (exits, basket, group, score, cause) are set on `intents[n - 1]` afterwards.
+inherited. Fields beyond the arguments (exits, basket, group, score, cause, quota) are set on `intents[n - 1]`
+afterwards.
+
+The array has one row more than a strategy may write. When all others are taken, every further intent goes to that
+spare row and the count stays at the length of the array: nothing is written past it, and `decide` ends the run with
+FULL_INTENTS.
 """
 
 import math
@@ -40,6 +45,8 @@ def _blank(intent: Any, action: int) -> None:
     for i in range(intent.cause.shape[0]):
         intent.cause[i] = 0
     intent.reason = 0
+    intent.quota_key = 0
+    intent.quota_max = 0
     exits = intent.exits
     exits.be_trigger_r = 0.0
     exits.be_offset = 0.0
@@ -59,6 +66,12 @@ def _blank(intent: Any, action: int) -> None:
 
 
 @kernel
+def _row(intents: Any, n: int) -> int:
+    """Return the row for one more intent: `n`, or the spare last one when the array is full."""
+    return int(min(n, intents.shape[0] - 1))
+
+
+@kernel
 def enter(
     intents: Any, n: int, order_type: int, side: int, price: float, stop_loss: float, take_profit: float, risk: float
 ) -> int:
@@ -74,7 +87,8 @@ def enter(
         take_profit: Price of the target, NaN for none.
         risk: Fraction of equity lost at the stop.
     """
-    intent = intents[n]
+    row = _row(intents, n)
+    intent = intents[row]
     _blank(intent, ENTER)
     intent.type = order_type
     intent.side = side
@@ -82,35 +96,38 @@ def enter(
     intent.stop_loss = stop_loss
     intent.take_profit = take_profit
     intent["size"] = risk
-    return n + 1
+    return row + 1
 
 
 @kernel
 def close(intents: Any, n: int, target_id: int, remaining_units: float, reason: int) -> int:
     """Ask to reduce position `target_id` (0: all of the market) to `remaining_units` at the next open."""
-    intent = intents[n]
+    row = _row(intents, n)
+    intent = intents[row]
     _blank(intent, CLOSE)
     intent.target_id = target_id
     intent["size"] = remaining_units
     intent.reason = reason
-    return n + 1
+    return row + 1
 
 
 @kernel
 def cancel(intents: Any, n: int, target_id: int) -> int:
     """Ask to cancel resting order `target_id` (0: all of the market) at once."""
-    intent = intents[n]
+    row = _row(intents, n)
+    intent = intents[row]
     _blank(intent, CANCEL)
     intent.target_id = target_id
-    return n + 1
+    return row + 1
 
 
 @kernel
 def modify(intents: Any, n: int, target_id: int, stop_loss: float, take_profit: float) -> int:
     """Ask to move stop and target of a position or order; NaN leaves a price as it is. Stops only tighten."""
-    intent = intents[n]
+    row = _row(intents, n)
+    intent = intents[row]
     _blank(intent, MODIFY)
     intent.target_id = target_id
     intent.stop_loss = stop_loss
     intent.take_profit = take_profit
-    return n + 1
+    return row + 1

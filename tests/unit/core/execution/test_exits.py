@@ -164,6 +164,39 @@ def test_chandelier_hangs_from_the_best_exit_price_since_the_entry(side, stop):
     assert arena.lanes[0].state[0].seen[18].stops == pytest.approx(stop, abs=1e-9)
 
 
+def test_chandelier_counts_the_bar_of_the_entry():
+    """Entered at the open of bar 16, which reaches 1.1030 and comes back; ATR(14) of ranges of 10 pips, once 40 (10 and
+    3/14 of 10 more: 12.14 pips), then 10: (13 x 12.14 + 10) / 14 = 11.99. The stop hangs 2 ATR under 1.1030, at 1.1006.
+
+    Seen to fail: from the bar after the entry on its high of 1.1005 counted, and the stop stayed where bar 16 left it.
+    """
+    still = [(1.1000, 1.1005, 1.0995, 1.1000)] * 16
+    rows = [*still, (1.1000, 1.1030, 1.0990, 1.1025), (1.1025, 1.1027, 1.1017, 1.1020)]
+    exits = {"trail_mode": TrailMode.CHANDELIER, "trail_distance": 2.0, "trail_bars": 22}
+
+    arena = play(new_market(), make_bars(rows), [enter(15, 1, 1.0900, **exits)])
+
+    atr = 0.0010 + 0.0030 / 14
+    after = (13 * atr + 0.0010) / 14
+    seen = arena.lanes[0].state[0].seen
+    assert seen[16].stops == pytest.approx(1.1030 - 2 * atr, abs=1e-9)
+    assert seen[17].stops == pytest.approx(1.1030 - 2 * after, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.0])
+def test_trailing_stop_of_a_short_is_the_same_at_any_cost_scale(scale):
+    """Where a stop trails is decided by the spread of the data: 1.0980 + 0.0002 + 2 x 0.0010 = 1.1002.
+
+    Seen to fail: with twice the costs it lay at 1.1004, without any at 1.1000.
+    """
+    for mode in (TrailMode.ATR, TrailMode.CHANDELIER):
+        exits = {"trail_mode": mode, "trail_distance": 2.0, "trail_bars": 22}
+
+        arena = play(new_market(cost_scale=scale), trending(-1), [enter(15, -1, 1.1100, **exits)])
+
+        assert arena.lanes[0].state[0].seen[17].stops == pytest.approx(1.1002, abs=1e-9)
+
+
 def test_stop_cannot_be_moved_away():
     arena = run([FLAT], enter(0, 1, 1.0950), modify(1, 1.0940, target_id=-1), modify(1, 1.0960, target_id=-1))
 

@@ -249,6 +249,44 @@ def test_order_cannot_be_given_a_stop_past_its_entry():
     assert only_trade(arena).stop_at_entry == 1.0950
 
 
+@pytest.mark.parametrize(("stop", "code"), [(1.09745, RejectCode.STOP_TOO_NEAR), (1.0974, None)])
+def test_order_cannot_be_given_a_stop_nearer_than_one_may_be_placed(stop, code):
+    """Buy limit 1.0980, spread 2 pips: at least 6 pips away, 1.0974. Refused, the stop of the order stays.
+
+    Seen to fail: any stop under the entry was taken.
+    """
+    arena = run([FLAT, (1.1000, 1.1000, 1.0970, 1.0980)], limit(0, 1, 1.0980, 1.0950), modify(1, stop, target_id=-1))
+
+    assert rejects(arena) == ([code] if code else [])
+    assert only_trade(arena).stop_at_entry == (1.0950 if code else stop)
+
+
+@pytest.mark.parametrize(
+    ("side", "target", "is_taken"), [(1, 1.0998, False), (1, 1.1000, False), (1, 1.1001, True), (-1, 1.1002, False)]
+)
+def test_target_cannot_be_moved_to_where_the_market_has_been(side, target, is_taken):
+    """A long leaves at the bid 1.1000, a short at the ask 1.1002: a target there or behind is no target.
+
+    Seen to fail: the position left at the next open, without slippage and with the reason of a target reached.
+    """
+    entry = enter(0, side, 1.1000 - side * 0.0050, 1.1000 + side * 0.0080)
+
+    arena = run([FLAT, FLAT, FLAT], entry, modify(2, target=target, target_id=-1))
+
+    assert rejects(arena) == ([] if is_taken else [RejectCode.TARGET_SIDE])
+    assert only_trade(arena).exit_reason == ExitReason.END_OF_DATA
+
+
+def test_refused_modify_leaves_stop_and_target():
+    """The stop would be tighter, the target has been passed: neither moves."""
+    entry = enter(0, 1, 1.0950, 1.1080)
+
+    arena = run([FLAT, FLAT, FLAT], entry, modify(1, 1.0970, 1.0990, target_id=-1))
+
+    assert rejects(arena) == [RejectCode.TARGET_SIDE]
+    assert arena.lanes[0].state[0].seen[2].stops == pytest.approx(1.0950)
+
+
 def test_order_expires_at_the_first_close_at_or_after_its_time():
     """Three flat bars; good until the close of bar 2, when the price that would fill it has not come."""
     bars = make_bars([FLAT, FLAT, FLAT, (1.1000, 1.1000, 1.0900, 1.0950)], spread=SPREAD)
@@ -281,17 +319,29 @@ def test_bar_that_reaches_both_sides_of_a_bracket_is_a_full_loss():
 def test_bar_that_reaches_both_sides_of_a_bracket_is_skipped_on_request():
     arena = run([(1.1000, 1.1030, 1.0970, 1.1000), FLAT], *bracket(skip_if_both=True))
 
-    assert rejects(arena) == [RejectCode.AMBIGUOUS_BAR]
+    assert rejects(arena) == [RejectCode.AMBIGUOUS_BAR] * 2
     assert len(arena.trade_rows) == 0
 
 
 def test_one_filled_order_cancels_the_others_of_its_group():
-    """Bar 1 fills the buy, bar 2 reaches the sell's price: (1.0980 - 1.1020), the buy's stop, and no sell."""
+    """Bar 1 fills the buy, bar 2 reaches the sell's price: (1.0980 - 1.1020), the buy's stop, and no sell.
+
+    Seen to fail: the sell was gone without a word.
+    """
     rows = [(1.1000, 1.1030, 1.1000, 1.1030), (1.1030, 1.1030, 1.0970, 1.0975), FLAT]
 
-    trade = only_trade(run(rows, *bracket()))
+    arena = run(rows, *bracket())
 
-    assert money(trade) == -40.00
+    assert money(only_trade(arena)) == -40.00
+    assert rejects(arena) == [RejectCode.SIBLING_FILLED]
+    assert arena.reject_rows[0].side == -1
+
+
+def test_order_filled_at_the_open_cancels_the_others_of_its_group():
+    arena = run([(1.1030, 1.1030, 1.1030, 1.1030), FLAT], *bracket())
+
+    assert only_trade(arena).entry_price == pytest.approx(1.1032)
+    assert rejects(arena) == [RejectCode.SIBLING_FILLED]
 
 
 def test_basket_gets_no_target_on_a_bar_that_fills_one_of_its_entries():

@@ -2,12 +2,64 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.markets import HOUR_NS, flat_bars, make_bars, new_account, new_market, new_markets, rules_of
 from tests.support.scripted import Player, Scenario, close, enter, only_trade, play, rejects
 from tradesentry.core.domain.orders import ExitReason, RejectCode
+from tradesentry.core.execution.risk_manager import floor_to
 
 FLAT = (1.1000,) * 4
+NO_LIMITS = {
+    "max_idea_risk": 1.0,
+    "max_open_risk": 1.0,
+    "max_app_risk": 1.0,
+    "max_currency_net": 1e9,
+    "max_currency_gross": 1e9,
+    "max_currency_risk": 1e9,
+    "max_cluster_risk": 1e9,
+    "max_leverage": 1e9,
+    "market_daily_loss": 1.0,
+    "drawdown_reduce": 1.0,
+    "drawdown_halt": 1.0,
+    "max_notional": np.inf,
+    "max_positions": 99,
+    "max_per_market": 99,
+    "max_trades_per_day": 99,
+}
+
+
+def test_swap_belongs_to_the_day_that_ends():
+    """100,000 long pay 900 at 22:00 UTC and lose 500 in the evening. The new day starts with 99,100; 1 % of that is
+    991, and 500 are less. The trade stays open.
+
+    Seen to fail: the day started with 100,000, so 1,400 were lost on it and everything was closed.
+    """
+    rows = [FLAT, FLAT, FLAT, (1.1000, 1.1000, 1.0950, 1.0950), (1.0950,) * 4]
+    market = new_market(swap_long=-0.0090)
+    account = new_account(is_on=True, daily_loss=0.01, **NO_LIMITS)
+    bars = make_bars(rows, start="2024-01-09T19:00", minutes=60)
+
+    arena = play(market, bars, [enter(0, 1, 1.0000, units=100_000.0)], account=account)
+
+    assert float(arena.account.day_start_equity[0]) == pytest.approx(99_100.0)
+    assert only_trade(arena).exit_reason == ExitReason.END_OF_DATA
+
+
+def test_swap_of_a_market_that_wakes_up_late_belongs_to_the_day_before():
+    """GBPUSD begins the new day at 22:00; EURUSD has no bar until 23:00, when its swap is booked."""
+    markets = new_markets(["EURUSD", "GBPUSD"], swap_long=-0.0090)
+    late = flat_bars(5, 1.1000, start="2024-01-09T19:00", minutes=60, gap_after=2, gap_minutes=60)
+    players = [Player([enter(0, 1, 1.0000, units=100_000.0)]), Player([], market=1)]
+    others = flat_bars(6, 1.2500, start="2024-01-09T19:00", minutes=60)
+
+    arena = Scenario(markets, [late, others], players, new_account()).arena()
+    arena.run()
+
+    assert float(only_trade(arena).swap) == pytest.approx(-900.0)
+    assert float(arena.account.day_start_equity[0]) == pytest.approx(99_100.0)
+    assert float(arena.account.daily_pnl[0]) == pytest.approx(0.0)
 
 
 def overnight(nights_from, script, **numbers):
@@ -85,6 +137,21 @@ def test_slippage_makes_both_sides_of_a_market_trade_worse():
     assert float(trade.slippage) == pytest.approx(1.00)
 
 
+def test_slippage_at_an_open_knows_nothing_of_the_bar_that_opens():
+    """16 bars of 10 pips: ATR(14) is 10 pips, a tenth of it one pip. The bar of the fill then ranges over 150 pips; in
+    at 1.1001, and out at the open of the next one with the ATR that includes it: (13 x 10 + 150) / 14 = 20 pips.
+
+    Seen to fail: in at 1.1002, with the range of a bar that had only opened.
+    """
+    still = [(1.1000, 1.1005, 1.0995, 1.1000)] * 16
+    rows = [*still, (1.1000, 1.1100, 1.0950, 1.1000), (1.1000, 1.1005, 1.0995, 1.1000)]
+
+    trade = only_trade(play(new_market(slippage_atr=0.1), make_bars(rows), [enter(15, 1, 1.0500), close(16)]))
+
+    assert trade.entry_price == pytest.approx(1.1001, abs=1e-12)
+    assert trade.exit_price == pytest.approx(1.0998, abs=1e-12)
+
+
 def test_costs_scale_with_the_cost_scale():
     """Twice everything: spread 2 pips -> 4.00, slippage 0.5 + 0.5 pips -> 2.00, commission 0.35 + 0.35 -> 1.40."""
     market = new_market(slippage_mean=0.00005, commission_per_unit=3.5e-5, cost_scale=2.0)
@@ -120,6 +187,30 @@ def test_eurjpy_is_converted_through_usdjpy_at_the_worse_side(exit_price, net):
     trade = crossing("EURJPY", "USDJPY", rows, 145.00, 0.02)
 
     assert round(float(trade.net), 2) == net
+
+
+@pytest.mark.parametrize(
+    ("stop", "at_open", "dollars"),
+    [
+        (150.00, True, 50_000 / 145.00),  # closed at the open of bar 3: USDJPY closed at 145.00 before it
+        (160.00, False, -50_000 / 150.00),  # stopped inside bar 3: at the close of bar 3 it is known that it was 150.00
+    ],
+)
+def test_fill_converts_at_the_quote_that_was_known(stop, at_open, dollars):
+    """100,000 EURJPY; USDJPY jumps from 145.00 to 150.00 inside bar 3, which EURJPY opens at 161.00.
+
+    Seen to fail: the fill at the open was converted at 150.00, the close of the bar that was opening.
+    """
+    script = [enter(0, 1, 150.00, units=100_000.0), close(2)]
+    rows = [(160.50,) * 4] * 3 + [(161.00, 161.00, 159.00, 159.50)] * 2
+    if not at_open:
+        script = [enter(0, 1, stop, units=100_000.0)]
+    crosses = make_bars([(145.00,) * 4] * 3 + [(145.00, 150.00, 145.00, 150.00), (150.00,) * 4])
+
+    arena = Scenario(new_markets(["EURJPY", "USDJPY"]), [make_bars(rows), crosses], [Player(script)]).arena()
+    arena.run()
+
+    assert float(only_trade(arena).gross) == pytest.approx(dollars)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +298,45 @@ def test_size_by_risk_is_the_budget_over_distance_spread_and_slippage_rounded_do
     trade = only_trade(play(market, bars, [enter(0, side, stop, risk=0.01)], account=new_account(10_000.0)))
 
     assert trade.units == units
+
+
+def test_size_by_risk_pays_for_the_least_commission_of_both_sides():
+    """1 % of 10,000 is 100; 10 a side leave 80 for 50 pips: 16,000. Where the commission per unit is more, it counts:
+    at 0.002 a unit and side 100 / 0.009 is 11,111, and 2 x 22 are more than 20.
+
+    Seen to fail: 20,000, which lost 120 at the stop.
+    """
+    for fee, units in ((0.0, 16_000.0), (0.002, 11_000.0)):
+        market = new_market(commission_min=10.0, commission_per_unit=fee)
+
+        trade = only_trade(play(market, flat_bars(3, 1.1), [enter(0, 1, 1.095, risk=0.01)], account=new_account(1e4)))
+
+        assert trade.units == units
+
+
+def test_shrunk_entry_pays_for_the_least_commission_too():
+    """Room for 60 of open risk: 20 of commission leave 40 for 50 pips, 8,000 units."""
+    market = new_market(commission_min=10.0)
+    limits = NO_LIMITS | {"max_open_risk": 60 / 100_000, "open_risk_shrinks": True, "daily_loss": 1.0}
+
+    arena = play(market, flat_bars(3, 1.1), [enter(0, 1, 1.095)], account=new_account(is_on=True, **limits))
+
+    assert only_trade(arena).units == 8_000.0
+
+
+@given(steps=st.floats(0.5, 1e9), step=st.sampled_from([1e-5, 0.01, 0.1, 1.0, 1_000.0]))
+def test_size_is_rounded_down_to_the_step(steps, step):
+    """Never above by more than rounding, however small the steps; a multiple stays what it is.
+
+    Seen to fail with a slack of 1e-9 steps: 2.9999999995 became 3.
+    """
+    floored = floor_to(steps * step, step)
+
+    assert floored <= steps * step * (1 + 2e-12)
+    assert floored >= (steps - 1) * step * (1 - 2e-12)
+    assert floor_to(floored, step) == floored
+    assert floor_to(2.9999999995, 1.0) == 2.0
+    assert floor_to(0.3, 0.1) == pytest.approx(0.3)
 
 
 def test_seeded_slippage_does_not_change_the_size():

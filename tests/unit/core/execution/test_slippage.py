@@ -1,15 +1,20 @@
-"""Random slippage is a law of (seed, market, fill number): no path, no order of calls, no other state goes into it."""
+"""Random slippage is a law of (seed, market, fill): no path, no order of calls, no other state goes into it.
+
+A fill is named by the time and number of its position's entry and by which of the position's fills it is.
+"""
 
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.markets import flat_bars, new_market, new_markets
-from tests.support.scripted import Player, Scenario, close, enter, play
+from tests.support.markets import flat_bars, make_bars, new_market, new_markets
+from tests.support.scripted import Player, Scenario, close, enter, limit, play, stop_order
+from tests.support.slow_market import half_normal, key_of
 from tradesentry.core.domain.records import QUOTE
-from tradesentry.core.execution.costs import slippage
+from tradesentry.core.execution.costs import fill_key, slippage
 from tradesentry.core.utils.kernel import kernel, new_records
 
 QUIET = new_records(1, QUOTE)
@@ -18,39 +23,26 @@ SEEDED = new_market(slippage_mean=MEAN, slippage_seed=7)
 
 
 @kernel
-def _fill(market, quote, numbers, out):
+def _fill(market, quote, keys, out):
     for i in range(out.shape[0]):
-        out[i] = slippage(market, quote, numbers[i])
+        out[i] = slippage(market, quote, keys[i])
 
 
-def draws(market, numbers):
-    out = np.zeros(len(numbers))
-    _fill(market[0], QUIET[0], np.array(numbers), out)
+def draws(market, keys):
+    out = np.zeros(len(keys))
+    _fill(market[0], QUIET[0], np.array(keys), out)
     return out
 
 
-def mix(word):
-    word = ((word ^ (word >> 16)) * 0x21F0AAAD) % 2**32
-    word = ((word ^ (word >> 15)) * 0x735A2D97) % 2**32
-    return word ^ (word >> 15)
-
-
-def reference(seed, index, number):
-    """The same draw with Python's unbounded integers: two hashed 32-bit words, Box-Muller, half-normal."""
-    seed = seed * 1_009 + index
-    first = mix(mix(seed % 2**32) ^ (seed >> 32))
-    second = mix(first ^ 0x5BD1E995)
-    uniforms = []
-    for counter in (2 * number, 2 * number + 1):
-        high = mix(mix(mix(first ^ (counter % 2**32)) ^ (counter >> 32)) ^ second)
-        uniforms.append((((high << 20) + (mix(high ^ first) >> 12)) + 0.5) / 2**52)
-    normal = math.sqrt(-2 * math.log(uniforms[0])) * math.cos(2 * math.pi * uniforms[1])
-    return MEAN * abs(normal) / math.sqrt(2 / math.pi)
-
-
 @settings(max_examples=30)
-@given(seed=st.integers(1, 10**6), index=st.integers(0, 500), number=st.integers(0, 2**40))
-def test_draw_is_the_counter_law_of_seed_market_and_fill_number(seed, index, number):
+@given(
+    seed=st.integers(1, 10**6),
+    index=st.integers(0, 500),
+    entry_ns=st.integers(0, 2**61),
+    number=st.integers(0, 63),
+    fill=st.integers(0, 9),
+)
+def test_draw_is_the_law_of_seed_market_and_fill(seed, index, entry_ns, number, fill):
     """Compiled integers do what unbounded ones do.
 
     Seen to fail with products beyond 2**63: compiled, their mask was optimized away and every second draw was NaN. Also
@@ -59,7 +51,10 @@ def test_draw_is_the_counter_law_of_seed_market_and_fill_number(seed, index, num
     market = SEEDED.copy()
     market["slippage_seed"], market["index"] = seed, index
 
-    assert math.isclose(draws(market, [number])[0], reference(seed, index, number), rel_tol=1e-12)
+    key = fill_key(entry_ns, number, fill)
+    assert key == key_of(entry_ns, number, fill)
+    assert 0 <= key < 2**62
+    assert math.isclose(draws(market, [key])[0], MEAN * half_normal(seed, index, key), rel_tol=1e-12)
 
 
 def test_draws_do_not_depend_on_the_order_of_calls():
@@ -78,7 +73,7 @@ def test_draws_are_half_normal_with_the_expected_mean():
     assert sample.min() >= 0
 
 
-def test_neighbors_in_number_market_and_seed_are_independent():
+def test_neighbors_in_key_market_and_seed_are_independent():
     base = draws(SEEDED, range(5_000))
     other_market, other_seed = SEEDED.copy(), SEEDED.copy()
     other_market["index"], other_seed["slippage_seed"] = 1, 8
@@ -101,7 +96,7 @@ def slipped_trades(script, *, other=()):
 
 
 def test_fills_elsewhere_do_not_change_the_slippage_of_a_fill():
-    """What fills on another market, or earlier on this one, leaves the draw of a later bar as it is.
+    """What fills on another market, or earlier on this one, leaves the draws of a later trade as they are.
 
     Seen to fail with one counter for all fills of an account.
     """
@@ -122,3 +117,54 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another():
 
     assert net(5) == net(5)
     assert net(5) != net(6)
+
+
+def test_every_fill_of_a_bar_has_a_draw_of_its_own():
+    """Three stop entries filled inside one bar, closed together at the next open: six draws.
+
+    Seen to fail: all fills of a bar shared one.
+    """
+    rows = [(1.1000,) * 4, (1.1000, 1.1050, 1.1000, 1.1050), (1.1050,) * 4, (1.1050,) * 4]
+    orders = [stop_order(0, 1, price, 1.0500) for price in (1.1010, 1.1020, 1.1030)]
+
+    trades = play(new_market(slippage_mean=MEAN, slippage_seed=7), make_bars(rows), [*orders, close(1)]).trade_rows
+
+    entries = trades.entry_price - np.array([1.1010, 1.1020, 1.1030])
+    exits = 1.1050 - trades.exit_price
+    assert np.all(entries > 0)
+    assert len({round(float(slip), 9) for slip in (*entries, *exits)}) == 6
+
+
+def test_partial_exits_of_one_position_have_draws_of_their_own():
+    market = new_market(slippage_mean=MEAN, slippage_seed=7)
+
+    twice = play(market, flat_bars(9, 1.1), [enter(0, 1, 1.05), close(2, 5_000.0), close(4)]).trade_rows[0]
+    once = play(market, flat_bars(9, 1.1), [enter(0, 1, 1.05), close(2)]).trade_rows[0]
+
+    assert twice.entry_price == once.entry_price
+    assert twice.exit_price != pytest.approx(once.exit_price, abs=1e-9)
+
+
+def test_finer_bars_before_a_trade_leave_its_draws_as_they_are():
+    """Flat for ten bars, with and without finer bars inside them, and an order that rests there.
+
+    Seen to fail: a counter of settled bars named the draw, and it counts finer bars one by one unless the book is flat.
+    """
+    market, bars = new_market(slippage_mean=MEAN, slippage_seed=7), flat_bars(20, 1.1000)
+    fine = flat_bars(30, 1.1000, minutes=5)
+    script = [limit(0, 1, 1.05, 1.04), enter(12, 1, 1.0500), close(15)]
+
+    plain, finer = (play(market, bars, script, fine=more).trade_rows[0] for more in (None, fine))
+
+    assert plain.net == finer.net
+    assert plain.slippage == finer.slippage > 0
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_cost_scale_multiplies_the_same_draws(scale):
+    def slippages(scale):
+        market = new_market(slippage_mean=MEAN, slippage_seed=7, cost_scale=scale)
+        script = [enter(0, 1, 1.05), close(2), enter(5, -1, 1.15), close(9)]
+        return play(market, flat_bars(12, 1.1), script).trade_rows.slippage
+
+    assert slippages(scale) == pytest.approx(scale * slippages(1.0))

@@ -106,3 +106,20 @@ def test_an_intent_does_not_depend_on_what_was_there_before(call):
             np.testing.assert_array_equal(clean[1][name], used[1][name])
     for name in INTENT["exits"].names:
         np.testing.assert_array_equal(clean[1]["exits"][name], used[1]["exits"][name])
+
+
+def test_nothing_is_written_past_the_array_and_the_count_says_that_it_is_full():
+    """Five intents into an array of four: the last two share the spare row; what lies behind is untouched.
+
+    Seen to fail: the fifth was written over the memory behind the array.
+    """
+    memory = dirty(8)
+    behind = memory[4:].tobytes()
+
+    n = 0
+    for target in range(1, 6):
+        n = write.cancel(memory[:4], n, target)
+
+    assert n == 4
+    assert memory.target_id[:4].tolist() == [1, 2, 3, 5]
+    assert memory[4:].tobytes() == behind

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from tradesentry.core.domain.records import N_INTENTS
 from tradesentry.core.strategy import intents as write
 from tradesentry.core.strategy.base_strategy import BaseStrategy, StrategyConfig
 from tradesentry.core.utils.kernel import kernel, new_records
@@ -17,14 +18,15 @@ STARTS = count(1)
 LUCKY_PIPS = 16.0
 """The one distance at which the fault `spike` knows the future."""
 MARKET = int(write.MARKET_ORDER)
-MOMENTUM, BUYS_ONLY, PEEKS, WRITES_PARAMS, DRAWS_STATE, OVERFLOWS, FAILS, SPIKE = range(8)
+MOMENTUM, BUYS_ONLY, PEEKS, WRITES_PARAMS, DRAWS_STATE, OVERFLOWS, FAILS, SPIKE, BABBLES, MISCOUNTS = range(10)
 
 
 class TinyConfig(StrategyConfig):
     """What the tiny strategy lets a test set."""
 
     behavior: Literal[
-        "momentum", "buys_only", "peeks", "writes_params", "draws_state", "overflows", "fails", "spike"
+        "momentum", "buys_only", "peeks", "writes_params", "draws_state", "overflows", "fails", "spike",
+        "babbles", "miscounts",
     ] = Field("momentum", description="Honest momentum, or one of the faults.")  # fmt: skip
     every_bars: int = Field(8, ge=1, le=500, description="Bars between two entries.")
     stop_pips: float = Field(16.0, gt=0, le=500, description="Distance of the stop.")
@@ -63,6 +65,13 @@ def step(params, state, bar, view, intents):
     n = 0
     if is_due and params.behavior == FAILS:
         return -7
+    if is_due and params.behavior == MISCOUNTS:
+        return 1_000
+    if is_due and params.behavior == BABBLES:
+        for i in range(3 * N_INTENTS):
+            n = write.enter(intents, n, MARKET, 1, np.nan, bar.close - view.pip, np.nan, params.risk)
+            intents[n - 1].tag = i
+        return n
     if is_due and (view.n_positions + view.n_orders == 0 or params.behavior == OVERFLOWS):
         state.side = side_of(params, state, mid)
         if state.side != 0:
