@@ -30,7 +30,7 @@ def finished(request, tmp_path_factory):
     place = tmp_path_factory.mktemp(request.param)
     done = tradesentry("backtest", request.param, *PERIOD, cwd=place)
     assert done.returncode == 0, done.stderr
-    return request.param, done, next((place / "runs").iterdir())
+    return request.param, done, next((place / "runs").glob("[!.]*"))
 
 
 def test_one_command_back_tests_an_app_and_writes_all_its_results(finished):
@@ -59,7 +59,7 @@ def test_the_same_command_in_another_process_gives_the_same_files(finished, tmp_
 
     assert tradesentry("backtest", name, *PERIOD, "--no-report", cwd=tmp_path).returncode == 0
 
-    second = next((tmp_path / "runs").iterdir())
+    second = next((tmp_path / "runs").glob("[!.]*"))
 
     for table in ("trades", "equity", "rejects"):
         assert (first / f"{table}.parquet").read_bytes() == (second / f"{table}.parquet").read_bytes()

@@ -161,7 +161,7 @@ def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(tmp_path):
 def test_a_back_test_says_what_it_does_shows_a_table_and_where_the_results_are(tradesentry, tmp_path):
     code, out, err = tradesentry(*SHORT, "--costs", "0,1,2", "--set", "or_minutes=15")
 
-    folder = next((tmp_path / "runs").iterdir())
+    folder = next((tmp_path / "runs").glob("[!.]*"))
     table = [line.split("\t") for line in out.splitlines() if "\t" in line]
     assert code == 0
     assert table[0] == ["metric", "costs 0x", "costs 1x", "costs 2x", "unit"]
@@ -175,7 +175,7 @@ def test_a_back_test_says_what_it_does_shows_a_table_and_where_the_results_are(t
 def test_a_run_leaves_all_its_files_and_a_log_of_what_it_did(tradesentry, tmp_path):
     tradesentry(*SHORT, "--costs", "0,1", "--set", "or_minutes=15", "--limits", "off")
 
-    folder = next((tmp_path / "runs").iterdir())
+    folder = next((tmp_path / "runs").glob("[!.]*"))
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     by_event = {line["event"]: line for line in lines}
     summary = json.loads((folder / "summary.json").read_text())
@@ -203,19 +203,19 @@ def test_a_run_leaves_all_its_files_and_a_log_of_what_it_did(tradesentry, tmp_pa
 def test_report_and_events_are_written_as_asked(tradesentry, tmp_path, options, more):
     tradesentry(*SHORT, *options)
 
-    assert {path.name for path in next((tmp_path / "runs").iterdir()).iterdir()} == RUN_FILES | more
+    assert {path.name for path in next((tmp_path / "runs").glob("[!.]*")).iterdir()} == RUN_FILES | more
 
 
 def test_two_runs_in_one_second_have_two_folders(tradesentry, tmp_path):
     for _ in range(3):
         assert tradesentry(*SHORT, "--no-report")[0] == 0
 
-    assert len(list((tmp_path / "runs").iterdir())) == 3
+    assert len(list((tmp_path / "runs").glob("[!.]*"))) == 3
 
 
 def test_runs_are_listed_and_a_report_is_written_again(tradesentry, tmp_path):
     tradesentry(*SHORT, "--no-report")
-    folder = next((tmp_path / "runs").iterdir())
+    folder = next((tmp_path / "runs").glob("[!.]*"))
 
     code, out, _ = tradesentry("runs", "list", "--json")
     rows = json.loads(out)
@@ -230,7 +230,7 @@ def test_runs_are_listed_and_a_report_is_written_again(tradesentry, tmp_path):
 
 def test_an_unknown_run_suggests_the_nearest(tradesentry, tmp_path):
     tradesentry(*SHORT, "--no-report")
-    name = next((tmp_path / "runs").iterdir()).name
+    name = next((tmp_path / "runs").glob("[!.]*")).name
 
     code, _, err = tradesentry("report", name[:-1])
 
@@ -329,7 +329,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     assert done.returncode == 3, done.stderr
     assert "the disk is full; nothing half-written was kept" in done.stderr
     assert "Traceback" not in done.stderr
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert list((tmp_path / "runs").glob("[!.]*")) == []
 
 
 def test_an_interrupt_stops_a_run_and_leaves_no_folder(tmp_path):
@@ -350,4 +350,4 @@ def test_an_interrupt_stops_a_run_and_leaves_no_folder(tmp_path):
     assert "Interrupted. Nothing half-written was left behind." in err
     assert "Traceback" not in err
     assert out == ""
-    assert not (tmp_path / "runs").exists() or list((tmp_path / "runs").iterdir()) == []
+    assert not (tmp_path / "runs").exists() or list((tmp_path / "runs").glob("[!.]*")) == []

@@ -19,6 +19,7 @@ from tradesentry.backtest.baselines import with_baselines
 from tradesentry.backtest.commands.request import AccountRequest, JsonOption, MarketRequest, RunsOption, takes_requests
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, progress_bar, say
+from tradesentry.backtest.evidence import with_evidence
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.run_log import RunLog, run_log
@@ -231,6 +232,7 @@ def backtest_app(
         if report if events is None else events:
             result = with_events(run, result)
             log.step("events_found", events=0 if result.events is None else result.events.height)
+        result = with_evidence(run, result, runs=root, study=run_id)
         log.finished(result)
         folder = result.save(free_folder(root, run_id), with_report=report)
         log.step("run_saved", folder=folder.name, files=sorted(path.name for path in folder.iterdir()))

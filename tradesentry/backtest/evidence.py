@@ -7,7 +7,8 @@ what the study ledger knows of all attempts. The sentence claims an edge only wh
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,11 @@ import numpy.typing as npt
 from tradesentry.backtest.metrics import honesty
 from tradesentry.backtest.metrics.resampling import DrawdownBand, block_drawdowns, shuffled_drawdowns
 from tradesentry.backtest.metrics.returns import DAYS_PER_YEAR
-from tradesentry.backtest.trials import Tried
+from tradesentry.backtest.trials import TrialLedger, Tried
+
+if TYPE_CHECKING:
+    from tradesentry.backtest.resolve import ResolvedRun
+    from tradesentry.backtest.result import BacktestResult
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -114,6 +119,31 @@ def evidence_of(
         shuffled=shuffled_drawdowns(gains, capital),
         blocks=block_drawdowns(returns),
     )
+
+
+def with_evidence(run: "ResolvedRun", result: "BacktestResult", *, runs: Path, study: str) -> "BacktestResult":
+    """Return a plain back-test with its evidence, and count it as one attempt on its markets.
+
+    Args:
+        run: What was played.
+        result: Its result.
+        runs: Folder of results with the ledger.
+        study: Id of the run.
+    """
+    from dataclasses import replace
+
+    from tradesentry.backtest.evaluation import daily_curve
+    from tradesentry.backtest.reporting.studies import single_study
+    from tradesentry.backtest.variants import variant_key
+
+    returns = daily_curve(result).returns
+    returns = np.where(np.isfinite(returns), returns, 0.0)
+    ratio = honesty.moments(returns).sharpe
+    ledger = TrialLedger(runs)
+    ledger.record(run, study, {variant_key(result.app, run.config): _plain(ratio)})
+    gains = result.trades.sort("exit_ns", "entry_ns", maintain_order=True)["net"].to_numpy().astype(np.float64)
+    found = evidence_of(returns, gains=gains, capital=result.capital, tried=ledger.tried(run))
+    return replace(result, study=single_study(found))
 
 
 def luck_variance(tried: Tried, n_days: int) -> float:

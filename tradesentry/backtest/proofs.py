@@ -6,6 +6,7 @@ resolved run, so `tradesentry check NAME` proves a user's own strategy the same 
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +31,9 @@ from tradesentry.core.strategy.robustness import Outcome, check_costs, check_sen
 CANARY_FROM, CANARY_TO = "2021-01-04", "2023-01-02"
 GRID_TICK: Final = 2.0**-17
 """Sums of prices on this step are exact, so mirrored decisions are exactly mirrored."""
+MIRROR_SPREAD: Final = 8 * GRID_TICK
+LIFT: Final = 4_096.0
+"""Added to prices, so that they move by less than a millionth of themselves."""
 COST_LEVELS: Final = (0.0, 1.0, 2.0)
 
 
@@ -54,23 +58,52 @@ def traded_bars(run: ResolvedRun) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def mirror_check(run: ResolvedRun) -> CheckResult:
-    """Check a strategy on generated bars and on the same bars upside down; prices lie on a binary tick.
+    """Check a strategy on generated bars and on the same bars upside down.
+
+    The bars make an exact image possible: a constant spread, since ranges of bids are not the image of ranges of asks
+    when it changes, and a tick far finer than their prices, since half a tick is rounded up on both sides. What is
+    measured relative to the price (the width of bands) has no image at all: if that alone breaks the symmetry, it is
+    whole again when the same prices stand far higher, and the result says so.
 
     Args:
         run: A run of the strategy; its configuration is used, on EURUSD alone.
     """
+    copy = _mirror_run(run)
+    bars = traded_bars(copy)
+    plain = check_mirror(player_of(copy), bars, tick=GRID_TICK)
+    if plain.is_passed:
+        return plain
+    copy.markets["margin_fraction"] = 0.0
+    high = {symbol: rows.copy() for symbol, rows in bars.items()}
+    for rows in high.values():
+        for name in ("open", "high", "low", "close"):
+            rows[name] += LIFT
+    lifted = check_mirror(player_of(copy), high, tick=GRID_TICK)
+    if not lifted.is_passed:
+        return plain
+    text = f"{lifted.detail} once prices stand {LIFT:,.0f} higher; as they are: {plain.detail}"
+    return replace(lifted, detail=f"{text} Only what is measured relative to the price differs.")
+
+
+@cache
+def _mirror_series(timeframe: str) -> BarSeries:
     from tradesentry.core.market.synthetic import synthetic_bars
 
-    made = synthetic_bars(
-        ["EURUSD"], timeframe=run.config.timeframe, start=CANARY_FROM, end=CANARY_TO, tick=GRID_TICK, seed=5
-    )
+    made = synthetic_bars(["EURUSD"], timeframe=timeframe, start=CANARY_FROM, end=CANARY_TO, tick=GRID_TICK, seed=5)
     series: BarSeries = made["EURUSD"]
-    series = replace(series, bars=on_grid(series.bars, GRID_TICK))
+    bars = on_grid(series.bars, GRID_TICK)
+    bars["spread"] = MIRROR_SPREAD
+    bars.flags.writeable = False
+    return replace(series, bars=bars)
+
+
+def _mirror_run(run: ResolvedRun) -> ResolvedRun:
     settings = checked_settings({"costs": "free", "limits": "off", "capital": 1_000_000.0})
     config = run.config.model_dump() | {"symbols": ["EURUSD"]}
-    copy = resolve_run(run.strategy.name, bars=[series], config=config, settings=settings)
-    copy.markets["tick"] = GRID_TICK
-    return check_mirror(player_of(copy), traded_bars(copy), tick=GRID_TICK)
+    bars = [_mirror_series(run.config.timeframe)]
+    copy = resolve_run(run.strategy.name, bars=bars, config=config, settings=settings)
+    copy.markets["tick"] = GRID_TICK / 32
+    return copy
 
 
 def zero_edge_check(run: ResolvedRun) -> CheckResult:

@@ -27,6 +27,31 @@ EQUITY_STEP_NS = 3_600_000_000_000
 """Least time between two equity points: an hour."""
 
 
+def rules_of(config: StrategyConfig, *, pip: float, warmup_bars: int = 0, is_always_open: bool = False) -> Any:
+    """Return the RULES record that a configuration stands for on a market.
+
+    Args:
+        config: Configuration of a strategy.
+        pip: Of the market.
+        warmup_bars: Bars before which nothing is entered.
+        is_always_open: The market has no week end to be flat at.
+    """
+    return new_rules(
+        bar_ns=timeframe_ns(config.timeframe),
+        pip=pip,
+        warmup_bars=warmup_bars,
+        weekend="hold" if is_always_open else config.weekend,
+        weekend_lead=config.weekend_lead,
+        weekend_no_entry=config.weekend_no_entry,
+        news=config.news,
+        require_calendar=config.require_calendar,
+        flatten_before=config.flatten_before,
+        max_spread=config.max_spread,
+        target_volatility=config.target_volatility,
+        kelly_cap=config.kelly_cap,
+    )[0]
+
+
 def new_lanes(
     run: ResolvedRun,
     *,
@@ -49,21 +74,9 @@ def new_lanes(
     lanes = []
     for row in range(run.data.n_traded) if markets is None else markets:
         item = run.items[row]
-        rules = new_rules(
-            bar_ns=timeframe_ns(config.timeframe),
-            pip=item.pip,
-            warmup_bars=max(chosen.bars_needed(config), n_before[row] if n_before else 0),
-            weekend="hold" if item.is_always_open else config.weekend,
-            weekend_lead=config.weekend_lead,
-            weekend_no_entry=config.weekend_no_entry,
-            news=config.news,
-            require_calendar=config.require_calendar,
-            flatten_before=config.flatten_before,
-            max_spread=config.max_spread,
-            target_volatility=config.target_volatility,
-            kelly_cap=config.kelly_cap,
-        )
-        lanes.append(Lane(row, params.copy(), chosen.new_state(config), rules[0], variant=variant))
+        warmup_bars = max(chosen.bars_needed(config), n_before[row] if n_before else 0)
+        rules = rules_of(config, pip=item.pip, warmup_bars=warmup_bars, is_always_open=item.is_always_open)
+        lanes.append(Lane(row, params.copy(), chosen.new_state(config), rules, variant=variant))
     return lanes
 
 

@@ -56,8 +56,8 @@ class Store:
             if place is not None:
                 by_file.setdefault(place[0], []).append((place[1], digest))
         for path, rows in by_file.items():
-            with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as data:
-                parts = {name: data[name] for name in ("figures", "trades", "equity", "trade_ends", "equity_ends")}
+            parts = _arrays_of(path, ("figures", "trades", "equity", "trade_ends", "equity_ends"))
+            if parts is not None:
                 yield from ((digest, _part(parts, row)) for row, digest in sorted(rows))
 
     def write(self, outcomes: Mapping[str, Outcome]) -> None:
@@ -80,12 +80,18 @@ class Store:
                 self._files.setdefault(digest, (path, row))
 
 
+def _arrays_of(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
+    """Return arrays of a file; None when it is damaged or of another layout, so that its work is done again."""
+    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), path.open("rb") as file:
+        with np.load(file) as data:
+            if data["figures"].shape[1:] == (len(FIGURES),) and data["trades"].dtype == ROUND_TRIP:
+                return {name: data[name] for name in names}
+    return None
+
+
 def _digests(path: Path) -> list[str]:
-    """Return the digests a file holds; none when it is damaged, so that its work is done again."""
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as data:
-        if data["figures"].shape[1:] == (len(FIGURES),) and data["trades"].dtype == ROUND_TRIP:
-            return [digest.decode() for digest in data["digests"].tolist()]
-    return []
+    found = _arrays_of(path, ("digests",))
+    return [] if found is None else [digest.decode() for digest in found["digests"].tolist()]
 
 
 def _arrays(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from tradesentry.apps.breakout.slots import phase_of
 from tradesentry.apps.breakout.strategy import BreakoutStrategy
 from tradesentry.backtest.arena import Arena, Lane
 from tradesentry.backtest.resolve import ResolvedRun
+from tradesentry.backtest.runner import rules_of
 from tradesentry.core.domain.errors import DataError
 from tradesentry.core.domain.records import N_CURRENCIES
-from tradesentry.core.execution.setup import LIMIT_PROFILES, new_account, new_rules
-from tradesentry.core.market.bars import BarSeries, timeframe_ns
+from tradesentry.core.execution.setup import LIMIT_PROFILES, new_account
+from tradesentry.core.market.bars import BarSeries
 from tradesentry.core.market.instruments import canonical_symbol
 from tradesentry.core.strategy.indicators import opening_range
 
@@ -55,27 +56,16 @@ def _cut(series: BarSeries, at_ns: int | None) -> BarSeries:
 
 def _watch(markets: Any, series: Sequence[BarSeries], traded: Sequence[int], config: BreakoutConfig) -> Arena:
     """Play the bars through the strategy and leave its positions open."""
-    rules = [
-        new_rules(
-            bar_ns=timeframe_ns(config.timeframe),
-            pip=float(markets[m].pip),
-            weekend=config.weekend,
-            weekend_lead=config.weekend_lead,
-            weekend_no_entry=config.weekend_no_entry,
-            news=config.news,
-            require_calendar=config.require_calendar,
-            max_spread=config.max_spread,
-        )[0]
-        for m in traded
-    ]
     strategy = BreakoutStrategy
     arena = Arena(
         strategy.pointer(),
         markets=markets,
         bars=[s.bars for s in series],
         lanes=[
-            Lane(m, strategy.new_params(config), strategy.new_state(config), rule)
-            for m, rule in zip(traded, rules, strict=True)
+            Lane(
+                m, strategy.new_params(config), strategy.new_state(config), rules_of(config, pip=float(markets[m].pip))
+            )
+            for m in traded
         ],
         account=new_account(CAPITAL, LIMIT_PROFILES["off"], n_currencies=N_CURRENCIES, equity_step_ns=1 << 60),
     )

@@ -161,11 +161,20 @@ def single_study(found: Evidence) -> dict[str, Any]:
     """Return the document of a plain back-test: the honesty table alone."""
     return {
         "kind": "backtest",
-        "details": [],
+        "details": [_attempt_sentence(found)],
         "summaries": {},
         "charts": {"honesty": honesty_columns(found)},
         "evidence": found.document(),
     }
+
+
+def _attempt_sentence(found: Evidence) -> str:
+    if found.n_trials < 2:
+        return "The first variant tried on these markets, as far as this folder of runs knows."
+    return (
+        f"One of {found.n_trials:,} variants tried on these markets so far; the probability that its Sharpe ratio is "
+        f"above what the best of them shows by luck is {text.percent(found.deflated_sharpe)}."
+    )
 
 
 def _days(days: float) -> str:

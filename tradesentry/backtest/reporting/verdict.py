@@ -32,8 +32,12 @@ def verdict(result: "BacktestResult", evaluation: Evaluation) -> dict[str, Any]:
         `headline`, `tone` (good, bad, neutral), `details` (sentences), `badges`, and the identity of the run.
     """
     headline, tone = _headline(result, evaluation.values)
+    found = result.study.get("evidence") or {}
     if result.study.get("headline"):
         headline, tone = result.study["headline"], result.study["tone"]
+    elif tone == "good" and found.get("n_trials", 0) > 1 and not found["is_edge"]:
+        headline = f"Good, but no better than the best of {found['n_trials']:,} tries by luck: {_after_colon(headline)}"
+        tone = "neutral"
     if result.is_synthetic:
         headline, tone = f"On generated prices: {headline[0].lower()}{headline[1:]}", "neutral"
     return {
@@ -116,6 +120,10 @@ def _headline(result: "BacktestResult", values: dict[str, Any]) -> tuple[str, st
     if bounds[1] < 0:
         return f"It loses money: {mean}, after costs.", "bad"
     return f"No evidence of an edge: {mean}, after costs.", "neutral"
+
+
+def _after_colon(sentence: str) -> str:
+    return sentence.partition(": ")[2] or sentence
 
 
 def _headline_without_r(result: "BacktestResult", values: dict[str, Any]) -> tuple[str, str]:

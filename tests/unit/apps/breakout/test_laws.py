@@ -11,8 +11,9 @@ import pytest
 from tests.unit.apps.breakout.factories import HOUR, MINUTE, is_open, ns, resolve, series_of
 from tradesentry.apps.breakout.strategy import BreakoutStrategy
 from tradesentry.backtest.arena import Arena
+from tradesentry.backtest.proofs import mirror_check, neighbor_run
 from tradesentry.backtest.resolve import RunSettings, resolve_run
-from tradesentry.backtest.runner import backtest, new_arena
+from tradesentry.backtest.runner import new_arena, play
 from tradesentry.core.domain.orders import ExitReason
 from tradesentry.core.domain.records import BAR
 from tradesentry.core.utils.kernel import load_records, save_records
@@ -174,6 +175,32 @@ def test_trades_of_the_mirrored_market_are_mirrored(mode, modes):
     np.testing.assert_allclose(a.stop_at_entry, about - b.stop_at_entry, atol=1.5 * TICK)
 
 
+def short_run(*overrides):
+    """A run whose configuration matters, not its bars."""
+    settings = RunSettings(to="2022-01-20")
+    return resolve_run("breakout", overrides=["symbols=[EURUSD]", *overrides], settings=settings)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("modes", [["bb"], ALL])
+def test_check_finds_the_mirrored_twin_of_every_trade(mode, modes):
+    """The width of Bollinger bands is relative to the price and has no mirror image; far up it does not matter.
+
+    Bites: with the stops of sales one tick nearer than those of purchases, twins differ at any height.
+    """
+    result = mirror_check(short_run(f"modes=[{','.join(modes)}]", f"entry_mode={mode}"))
+
+    assert result.is_passed, result.detail
+    assert int(result.detail.split()[0]) > 100
+
+
+def test_bands_differ_only_by_their_relative_width():
+    result = mirror_check(short_run("modes=[bb]"))
+
+    assert "once prices stand 4,096 higher; as they are: Trade" in result.detail
+    assert result.detail.endswith("Only what is measured relative to the price differs.")
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_positions_orders_and_entries_obey_their_limits(mode, seed):
@@ -249,18 +276,33 @@ def test_order_of_symbols_does_not_matter():
     assert arenas[0].trade_rows.tobytes() == arenas[1].trade_rows.tobytes()
 
 
-@pytest.mark.parametrize("mode", ["stop", "close"])
-def test_driftless_walk_pays_nothing_before_costs(mode):
-    """Bites: with market entries filled nearer to the range that they broke, mean R is far above zero."""
-    result = backtest(
-        "breakout",
-        config={"symbols": ["EURUSD", "GBPUSD"], "modes": ALL, "entry_mode": mode, "intrabar": "tick"},
-        source="synthetic:random_walk", from_="2022-01-03", to="2022-12-31", costs="free", limits="off",
-    )  # fmt: skip
-    r = result.trades["r_multiple"].to_numpy()
+@cache
+def walks():
+    """A run over three driftless walks of eight months, the path inside their bars known."""
+    settings = RunSettings(source="synthetic:random_walk", from_="2022-01-03", to="2022-09-01", limits="off")
+    return resolve_run("breakout", overrides=["symbols=[EURUSD,GBPUSD,AUDUSD]", "intrabar=tick"], settings=settings)
 
-    assert len(r) > 200
+
+def on_walks(mode, entry_mode, cost_scale):
+    run = walks()
+    config = run.config.model_copy(
+        update={"modes": (mode,), "entry_mode": entry_mode, "sessions": ("london", "new_york")}
+    )
+    return play(neighbor_run(run, config), cost_scale=cost_scale)
+
+
+@pytest.mark.parametrize("entry_mode", MODES)
+@pytest.mark.parametrize("mode", ALL)
+def test_driftless_walk_pays_nothing_before_costs_and_takes_the_costs_after(mode, entry_mode):
+    """Bites: with market entries filled nearer to the range that they broke, mean R is far above zero."""
+    free, costly = on_walks(mode, entry_mode, 0.0), on_walks(mode, entry_mode, 1.0)
+
+    r, after = (result.trades["r_multiple"].to_numpy() for result in (free, costly))
+    error = 3.5 * after.std(ddof=1) / np.sqrt(len(after))
+    assert len(r) > 60
     assert abs(r.mean()) < 3.5 * r.std(ddof=1) / np.sqrt(len(r))
+    assert 0 < costly.summary["cost_per_trade_r"] < 0.2
+    assert abs(after.mean() + costly.summary["cost_per_trade_r"]) < error
 
 
 def test_arena_is_the_only_memory():

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.core.strategy.plugins import installed
 from tests.unit.core.strategy.tiny_strategies import FUTURE
-from tradesentry.backtest.proofs import GRID_TICK, player_of, traded_bars
+from tradesentry.backtest.proofs import GRID_TICK, mirror_check, player_of, traded_bars
 from tradesentry.backtest.resolve import checked_settings, resolve_run
 from tradesentry.backtest.runner import new_arena
 from tradesentry.core.market.mirror import on_grid
@@ -226,6 +226,11 @@ def test_rules_that_only_buy_have_no_mirrored_twin(tiny):
 
     assert not result.is_passed
     assert "no mirrored twin" in result.detail
+
+
+def test_the_mirror_check_of_the_shell_catches_rules_that_only_buy_and_passes_symmetric_ones(tiny):
+    assert mirror_check(tiny("momentum")).is_passed
+    assert "no mirrored twin" in mirror_check(tiny("buys_only")).detail
 
 
 def test_no_trade_at_all_proves_no_symmetry(tiny):

@@ -110,11 +110,12 @@ def _count_lines(case: Case) -> dict[str, Any]:
     return {"rows": running.take().rows(), "lines": [lines[1], lines[4]]}
 
 
-def test_components_allocate_nothing_after_the_first_bar():
+@pytest.mark.parametrize("label", ["opening_range by stop", "liquidity with full sides", "midpoint at the equilibrium"])
+def test_components_allocate_nothing_after_the_first_bar(label: str):
     runtime = pytest.importorskip("numba.core.runtime")
     rtsys = runtime.rtsys
     runtime._nrt_python.memsys_enable_stats()
-    case = next(case for case in CASES if case.label == "opening_range by stop")
+    case = next(case for case in CASES if case.label == label)
     running, bars = case.stream(), random_bars(2_000, seed=6)
     running.feed(bars[:1])
     before = rtsys.get_allocation_stats().alloc

@@ -78,11 +78,11 @@ def test_what_one_bar_does_to_a_gap(bar: Any, expected: list[tuple[str, float, f
 
 
 def test_each_step_is_told_once_and_the_fill_fraction_is_a_running_maximum():
-    # Lows 12.5, 12.75, 11.5: a quarter, still a quarter, three quarters; then the age of three bars is over.
-    rows = [(15, 16, 12.5, 15), (15, 16, 12.75, 15), (15, 16, 11.5, 15), AWAY]
+    # Lows 12.5, 11.5, 12.75: a quarter, three quarters, still three quarters; then the age of three bars is over.
+    rows = [(15, 16, 12.5, 15), (15, 16, 11.5, 15), (15, 16, 12.75, 15), AWAY]
 
     assert say(rows, max_age=3) == [
-        NEW, ("FVG_TOUCH", 1, 1, 3, 13, 0.25), ("FVG_MID", 1, 1, 5, 12, 0.75), ("FVG_EXPIRED", 1, 1, 6, None, 0.75),
+        NEW, ("FVG_TOUCH", 1, 1, 3, 13, 0.25), ("FVG_MID", 1, 1, 4, 12, 0.75), ("FVG_EXPIRED", 1, 1, 6, None, 0.75),
     ]  # fmt: skip
 
 
@@ -189,6 +189,13 @@ def test_a_full_side_drops_its_oldest_gap_and_leaves_the_other_side_alone():
     assert dropped == [
         NEW, ("FVG_NEW", -1, 2, 4, 12, 0), ("FVG_DROPPED", 1, 1, 6, None, 0.75), ("FVG_NEW", 1, 3, 6, 16, 0),
     ]  # fmt: skip
+
+
+def test_the_gap_that_is_dropped_is_the_oldest_of_those_that_live():
+    # Bars 3, 4 and 5 leave gaps from 14 to 14.5, 16 to 16.5 and 17 to 17.5: the fourth finds a side of three full.
+    rows = [(15, 17, 14.5, 16), (17, 19, 16.5, 18), (18, 21, 17.5, 20)]
+
+    assert say(rows, capacity=3)[3:] == [("FVG_DROPPED", 1, 1, 5, None, 0), ("FVG_NEW", 1, 4, 5, 17.5, 0)]
 
 
 def test_on_one_bar_the_older_gap_speaks_first():

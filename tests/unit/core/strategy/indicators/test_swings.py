@@ -57,12 +57,10 @@ def test_a_bar_can_be_a_pivot_high_and_a_pivot_low():
 
 
 def test_a_higher_high_replaces_a_swing_and_an_equal_one_does_not():
-    # One bar a side. Prices 10 14 12 11.5 11 15 ... would put a low between; so lows fall until the second high:
-    # highs 11, 15, 13, 16, 14, 16, 12; lows stay equal within a bar's neighbors only where stated. Bars 1, 3 and 5 are
-    # pivot highs: 15 is new, 16 replaces it, the second 16 is ignored. Lows 9, 8, 7, 6, 5, 4, 3 fall, so no bar but the
-    # last, whose right side is missing, is a pivot low.
-    highs, lows = (11, 15, 13, 16, 14, 16, 12), (9, 8, 7, 6, 5, 4, 3)
-    bars = make_bars([(10.0, high, low, 10.0) for high, low in zip(highs, (min(9, low) for low in lows), strict=True)])
+    # One bar a side. Bars 1, 3 and 5 are pivot highs: 15 is new, 16 replaces it, the second 16 is ignored. Lows fall
+    # from bar to bar, so none but the last, whose right side is missing, could be a pivot low.
+    highs, lows = (11.0, 15.0, 13.0, 16.0, 14.0, 16.0, 12.0), (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0)
+    bars = make_bars([(10.0, high, low, 10.0) for high, low in zip(highs, lows, strict=True)])
 
     frame = run("swings", ONE, bars)
 
@@ -74,10 +72,12 @@ def test_a_higher_high_replaces_a_swing_and_an_equal_one_does_not():
 
 def both_bars(*, first_low: bool) -> Any:
     """Return bars of which bar 1 is a pivot of one side only and bar 3 of both; no other is a pivot."""
-    # Highs 11 14 13 16 12 or lows 9 6 7 4 8; the other side moves one way until bar 3 and back.
-    ups, downs = (11, 14, 13, 16, 12), (9, 8.5, 8, 4, 7)
-    rows = [(10.0, high, low, 10.0) for high, low in zip(ups, downs, strict=True)]
-    return make_bars([(10.0, 20 - low, 20 - high, 10.0) for _, high, low, _ in rows] if first_low else rows)
+    # Highs of 14 and 16 stand out on bars 1 and 3; lows fall to 4 on bar 3 and rise after it. Mirrored at 10 where the
+    # first pivot is to be a low.
+    highs, lows = (11.0, 14.0, 13.0, 16.0, 12.0), (9.0, 8.5, 8.0, 4.0, 7.0)
+    if first_low:
+        highs, lows = tuple(20.0 - low for low in lows), tuple(20.0 - high for high in highs)
+    return make_bars([(10.0, high, low, 10.0) for high, low in zip(highs, lows, strict=True)])
 
 
 @pytest.mark.parametrize("first_low", [False, True])
