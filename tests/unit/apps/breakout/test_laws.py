@@ -186,7 +186,7 @@ def short_run(*overrides):
 def test_check_finds_the_mirrored_twin_of_every_trade(mode, modes):
     """The width of Bollinger bands is relative to the price and has no mirror image; far up it does not matter.
 
-    Bites: with the stops of sales one tick nearer than those of purchases, twins differ at any height.
+    Bites: with the spread left out of the stops of sales, twins differ at any height.
     """
     result = mirror_check(short_run(f"modes=[{','.join(modes)}]", f"entry_mode={mode}"))
 
