@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from tradesentry.backtest.metrics.fx_time import DAY_NS, WEEK_NS, fx_days
 from tradesentry.backtest.stage import Window
@@ -64,8 +64,8 @@ class FoldPlan(FrozenModel):
 
     @field_validator("train", "test", "step", "embargo")
     @classmethod
-    def _is_length(cls, value: str | None) -> str | None:
-        if value is not None and (parse_length(value).n == 0) and value != "0d":
+    def _is_length(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and parse_length(value).n == 0 and info.field_name != "embargo":
             raise ValueError(f"length {value!r} is zero")
         return value
 
@@ -106,7 +106,7 @@ def make_folds(plan: FoldPlan, series: Sequence[Any]) -> list[Fold]:
         k = len(folds)
         start = clock.at(train, step, k)
         test_end = clock.at(train, step, k, test)
-        if start >= end or min(test_end, end) - start < LEAST_LAST_TEST * (test_end - start):
+        if start >= end or clock.share(start, test_end) < LEAST_LAST_TEST:
             break
         train_start = int(opens[0]) if plan.is_anchored else clock.at(None, step, k)
         train_end = clock.before(start, embargo)
@@ -150,14 +150,25 @@ class _Bars:
 
     def __init__(self, opens: IntArray, end: int) -> None:
         self.opens, self.end = opens, end
+        self.mean = (end - int(opens[0])) / len(opens)
 
     def at(self, train: Length | None, step: Length, k: int, test: Length | None = None) -> int:
         row = (train.n if train else 0) + k * step.n + (test.n if test else 0)
         if row < len(self.opens):
             return int(self.opens[row])
         # Beyond the data boundaries keep their distance, so that a last, shorter window is seen to be shorter.
-        mean = (self.end - int(self.opens[0])) / len(self.opens)
-        return self.end + int((row - len(self.opens)) * mean)
+        return self.end + int((row - len(self.opens)) * self.mean)
+
+    def share(self, start: int, test_end: int) -> float:
+        """Return the part of a test window that the data hold."""
+        wanted = self.row_of(test_end) - self.row_of(start)
+        return min(len(self.opens) - self.row_of(start), wanted) / wanted
+
+    def row_of(self, ns: int) -> int:
+        """Return the number of bars before an instant, those that the data lack counted in."""
+        if ns < self.end:
+            return int(np.searchsorted(self.opens, ns))
+        return len(self.opens) + round((ns - self.end) / self.mean)
 
     def before(self, ns: int, embargo: Length) -> int:
         row = int(np.searchsorted(self.opens, ns)) - embargo.n
@@ -168,7 +179,7 @@ class _Weeks:
     """Boundaries of the calendar, moved to the next FX-week start."""
 
     def __init__(self, first: int, end: int) -> None:
-        self.first = first
+        self.first, self.end = first, end
         horizon = max(end, first) + 4 * 366 * DAY_NS
         dates, ends = fx_days(first - WEEK_NS, horizon)
         # The FX day that ends on Monday begins the week at Sunday 17:00, 24 hours earlier on the same clock.
@@ -183,6 +194,10 @@ class _Weeks:
             return ns
         ns = _add_months(ns, months) + days * DAY_NS
         return int(self.starts[np.searchsorted(self.starts, ns)])
+
+    def share(self, start: int, test_end: int) -> float:
+        """Return the part of a test window that the data hold."""
+        return (min(test_end, self.end) - start) / (test_end - start)
 
     def before(self, ns: int, embargo: Length) -> int:
         return ns - embargo.n * DAY_NS

@@ -82,10 +82,11 @@ class Store:
 
 def _arrays_of(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
     """Return arrays of a file; None when it is damaged or of another layout, so that its work is done again."""
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), path.open("rb") as file:
-        with np.load(file) as data:
-            if data["figures"].shape[1:] == (len(FIGURES),) and data["trades"].dtype == ROUND_TRIP:
-                return {name: data[name] for name in names}
+    damage = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+    # The file is opened here, because NumPy forgets to close one that it cannot read.
+    with contextlib.suppress(*damage), path.open("rb") as file, np.load(file) as data:
+        if data["figures"].shape[1:] == (len(FIGURES),) and data["trades"].dtype == ROUND_TRIP:
+            return {name: data[name] for name in names}
     return None
 
 
