@@ -27,6 +27,7 @@ from tradesentry.core.domain.records import (
     SERIES,
     TRADE,
 )
+from tradesentry.core.execution.costs import FAR_FUTURE_NS
 from tradesentry.core.utils.kernel import address_of, native_address, new_records
 
 NO_BARS = np.zeros(0, BAR)
@@ -106,7 +107,7 @@ class Arena:
         for m, (bars, fine) in enumerate(zip(self.bars, self.fine, strict=True)):
             row = series[m]
             row.bars, row.n_bars = address_of(bars), len(bars)
-            row.next_close_ns = bars["close_ns"][0] if len(bars) else engine.FAR_FUTURE
+            row.next_close_ns = bars["close_ns"][0] if len(bars) else FAR_FUTURE_NS
             row.fine, row.n_fine = address_of(fine), len(fine)
         return series
 

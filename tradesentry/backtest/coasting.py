@@ -17,20 +17,18 @@ from tradesentry.core.execution.account import (
     value_account,
     write_equity_point,
 )
-from tradesentry.core.execution.costs import bar_spread, conversion_rates
+from tradesentry.core.execution.costs import FAR_FUTURE_NS, bar_spread, conversion_rates
 from tradesentry.core.execution.decide import call_strategy
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import drift, stays_inside
 from tradesentry.core.execution.quotes import ATR_BARS, next_atr, next_recent, show_price, true_range
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
-FAR_FUTURE = 1 << 62
-
 
 @inline_kernel
 def is_alone(desk: Any) -> bool:
     """Say whether the run is one strategy on one market without finer bars, which `coast` can play."""
-    return desk.n_lanes == 1 and desk.n_markets == 1 and series_at(desk.series, 0).n_fine == 0
+    return bool(desk.n_lanes == 1 and desk.n_markets == 1 and series_at(desk.series, 0).n_fine == 0)
 
 
 @inline_kernel
@@ -39,7 +37,7 @@ def _calm_until(quote: Any, book: Any, account: Any) -> int:
     rules = book.rules
     clock = book.seen.clock
     now = quote.last_close_ns
-    until = min(book.quiet_until_ns, quote.cursor.next_ns, account.day_end_ns)
+    until: int = min(book.quiet_until_ns, quote.cursor.next_ns, account.day_end_ns)
     if rules.weekend_flatten and now < clock.week_end_ns - rules.no_entry_lead_ns:
         until = min(until, clock.week_end_ns - rules.no_entry_lead_ns)
     if rules.uses_news:
@@ -170,4 +168,4 @@ def _stand_at(row: Any, quote: Any, book: Any, account: Any, i: int) -> None:
     quote.last_close_ns = bar.close_ns
     account.last_ns = bar.close_ns
     row.next_bar = i
-    row.next_close_ns = bar_at(row.bars, i).close_ns if i < row.n_bars else FAR_FUTURE
+    row.next_close_ns = bar_at(row.bars, i).close_ns if i < row.n_bars else FAR_FUTURE_NS

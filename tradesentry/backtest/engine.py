@@ -9,12 +9,12 @@ on with the same call.
 
 from typing import Any
 
-from tradesentry.backtest.coasting import FAR_FUTURE, coast, is_alone
+from tradesentry.backtest.coasting import coast, is_alone
 from tradesentry.core.domain.orders import ExitReason, RejectCode, Status
 from tradesentry.core.domain.records import BAR, N_INTENTS, N_ORDERS, N_POSITIONS
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account, write_equity_point
 from tradesentry.core.execution.book import cancel_all, reduce_position
-from tradesentry.core.execution.costs import conversion_rates
+from tradesentry.core.execution.costs import FAR_FUTURE_NS, conversion_rates
 from tradesentry.core.execution.decide import ask_strategy, execute, failure, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import drift, is_quiet
@@ -160,7 +160,7 @@ def _move_on(desk: Any, now: int) -> None:
             row.next_bar += 1
             # Many series are too many streams for the processor to foresee.
             prefetch(row.bars + (row.next_bar + LOOK_AHEAD_BARS) * BAR_BYTES)
-            row.next_close_ns = bar_at(row.bars, row.next_bar).close_ns if row.next_bar < row.n_bars else FAR_FUTURE
+            row.next_close_ns = bar_at(row.bars, row.next_bar).close_ns if row.next_bar < row.n_bars else FAR_FUTURE_NS
 
 
 @inline_kernel
@@ -209,7 +209,7 @@ def run(desks: Any, accounts: Any, intents: Any, n_steps: int) -> int:
     left = n_steps
     while left > 0:
         now = next_instant(desk)
-        if now >= FAR_FUTURE:
+        if now >= FAR_FUTURE_NS:
             return OK
         if account.n_trades + room > desk.trade_room:
             return GROW_TRADES

@@ -10,6 +10,7 @@ from typing import Any
 from tradesentry.core.domain.orders import Status
 from tradesentry.core.domain.records import N_INTENTS
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account
+from tradesentry.core.execution.costs import FAR_FUTURE_NS
 from tradesentry.core.execution.decide import ask_strategy, execute, failure, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quotes import observe
@@ -17,7 +18,6 @@ from tradesentry.core.execution.settle import settle
 from tradesentry.core.utils.kernel import copy_record, kernel
 
 OK = int(Status.OK)
-FAR_FUTURE = 1 << 62
 
 
 @kernel
@@ -99,7 +99,7 @@ def play_bar_by_bar(memory: Any, max_instants: int) -> int:
     account, series = memory.account, memory.series
     for _ in range(max_instants):
         now = int(series["next_close_ns"].min())
-        if now >= FAR_FUTURE:
+        if now >= FAR_FUTURE_NS:
             return OK
         due = [m for m in range(len(series)) if series["next_close_ns"][m] == now]
         books = [b for b in range(len(memory.books)) if memory.books["market"][b] in due]
@@ -114,7 +114,7 @@ def play_bar_by_bar(memory: Any, max_instants: int) -> int:
             row = int(series["next_bar"][m]) + 1
             series["next_bar"][m] = row
             bars = memory.bars[m]
-            series["next_close_ns"][m] = bars["close_ns"][row] if row < len(bars) else FAR_FUTURE
+            series["next_close_ns"][m] = bars["close_ns"][row] if row < len(bars) else FAR_FUTURE_NS
     return int(Status.PAUSED)
 
 
