@@ -1,4 +1,4 @@
-"""Small studies: a strategy of a few lines on generated bars, played in milliseconds."""
+"""Small studies: a strategy of a few lines on generated hours, played in milliseconds."""
 
 from contextlib import contextmanager
 
@@ -11,8 +11,8 @@ from tradesentry.backtest.walk_forward import WalkForwardPlan, run_walk_forward
 from tradesentry.core.domain.records import BAR
 
 TINY = "tests.unit.core.strategy.tiny_strategies:TinyStrategy"
-GRID = {"every_bars": [4, 8, 16, 32], "hold_bars": [4, 16], "stop_pips": [10.0, 30.0]}
-CONFIG = {"symbols": ["EURUSD"], "timeframe": "M15"}
+GRID = {"every_bars": [2, 4, 6, 8], "hold_bars": [3, 6], "stop_pips": [10.0, 30.0]}
+CONFIG = {"symbols": ["EURUSD"], "timeframe": "H1"}
 FREE = {"costs": "free", "cost_scale": 0.0, "limits": "off"}
 HALF_YEAR = {"from_": "2022-01-03", "to": "2022-07-01"}
 FOLDS = {"train": "8w", "test": "4w", "embargo": "1d"}

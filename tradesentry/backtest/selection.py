@@ -129,6 +129,9 @@ def select(
             kept.append(score)
     safe = {score.key for score in kept}
     for challenger in order:
+        if len(kept) == top and not any(s.key in safe and s.mean_r < challenger.bound for s in kept):
+            # Nobody further down the order can beat an incumbent either.
+            break
         if challenger.key in safe:
             continue
         rivals = _clashes(challenger, kept, max_overlap, trades_of)

@@ -4,10 +4,11 @@ from functools import reduce
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.support.markets import MINUTE_NS, flat_bars, new_account, new_market, new_markets, rules_of
+from tests.support.law_runs import BINARY_TICK, SEEDS, START_NS, by_place, few, in_units, played, simple
+from tests.support.markets import MINUTE_NS, flat_bars, new_account, new_market, new_markets
 from tests.support.random_runs import (
     LEVELS,
     random_account,
@@ -18,49 +19,10 @@ from tests.support.random_runs import (
     random_scenario,
     random_script,
 )
-from tests.support.scripted import Player, Scenario, enter, play, rejects
-from tradesentry.backtest.arena import Arena
-from tradesentry.core.domain.orders import Action, ExitReason, RejectCode, SizeRule, TradingState
-from tradesentry.core.domain.records import ORDER, TRADE
+from tests.support.scripted import Player, Scenario, enter, play
+from tradesentry.core.domain.orders import Action, RejectCode, SizeRule
+from tradesentry.core.domain.records import ORDER
 from tradesentry.core.market.mirror import mirror
-from tradesentry.core.utils.kernel import load_records, save_records
-
-SEEDS = st.integers(1_000, 1_000_000)
-BINARY_TICK = 2.0**-13
-START_NS = 1_704_888_000_000_000_000
-MEMORY = ("account", "books", "quotes", "series", "trades", "equity", "rejects")
-few = settings(max_examples=12)
-
-
-def played(scenario):
-    arena = scenario.arena()
-    arena.run()
-    return arena
-
-
-def in_units(script):
-    """Return a script without the entries that are sized by risk."""
-    return [
-        line for line in script if line[1]["action"][0] != Action.ENTER or line[1]["size_rule"][0] == SizeRule.UNITS
-    ]
-
-
-def by_place(script):
-    """Return a script without ids written down beforehand.
-
-    Ids count over the account, so such an id means another position when other markets trade before this one.
-    """
-    return [line for line in script if line[1]["target_id"][0] <= 0]
-
-
-def simple(seed, *, spread_ticks=2, **numbers):
-    """Return a scenario on EURUSD with a binary tick, so that sums of prices are exact, sized in units."""
-    rng = np.random.default_rng(seed)
-    market = new_market(tick=BINARY_TICK, pip=BINARY_TICK, unit_step=1.0, unit_min=1.0, **numbers)
-    bars = random_fine(rng, 1.125, BINARY_TICK, n=260, step_minutes=15, start_ns=START_NS)
-    bars["spread"] = spread_ticks * BINARY_TICK
-    script = in_units(random_script(rng, bars, BINARY_TICK, 15 * MINUTE_NS))
-    return Scenario(market, [bars], [Player(script)])
 
 
 @few
@@ -313,191 +275,3 @@ def test_cost_scale_changes_no_decision(seed, symbols):
 
     assert free == once
     assert twice == once
-
-
-@few
-@given(seed=SEEDS, steps=st.lists(st.integers(1, 90), min_size=1, max_size=5))
-def test_run_in_pieces_is_the_run_in_one_piece(seed, steps):
-    """Stopped after any number of instants and gone on with: all memory is the same to the last bit.
-
-    Seen to fail with a counter of fills that starts anew with every call.
-    """
-    scenario = random_scenario(seed)
-    whole = played(scenario)
-    parts = scenario.arena()
-
-    for n in steps:
-        parts.play(n)
-    parts.run()
-
-    for name in ("account", "books", "quotes", "trade_rows", "equity_rows", "reject_rows"):
-        assert getattr(parts, name).tobytes() == getattr(whole, name).tobytes(), name
-
-
-def restored(scenario, old):
-    """Return a new arena with the memory of another, which went through bytes."""
-    arena = scenario.arena()
-    for name in MEMORY:
-        ours, saved = getattr(arena, name), load_records(save_records(getattr(old, name)), getattr(old, name).dtype)
-        if name == "series":
-            for field in ("next_bar", "next_close_ns", "fine_from", "fine_to"):
-                ours[field] = saved[field]
-        elif name == "account":
-            ours[:] = saved
-        else:
-            setattr(arena, name, saved)
-    for lane, before in zip(arena.lanes, old.lanes, strict=True):
-        lane.state[:] = load_records(save_records(before.state), before.state.dtype)
-    arena._lay_out()
-    return arena
-
-
-@few
-@given(seed=SEEDS, at=st.integers(1, 230))
-def test_restart_from_a_snapshot_goes_on_as_if_nothing_had_happened(seed, at):
-    """All records are saved as bytes at any bar, loaded into a new arena and played on: the same bits at the end.
-
-    Seen to fail with the quote's cursors and clock not restored.
-    """
-    scenario = random_scenario(seed)
-    whole = played(scenario)
-    first = scenario.arena()
-    first.play(at)
-
-    second = restored(scenario, first)
-    second.run()
-
-    assert second.trade_rows.tobytes() == whole.trade_rows.tobytes()
-    assert second.reject_rows.tobytes() == whole.reject_rows.tobytes()
-    assert second.equity_rows.tobytes() == whole.equity_rows.tobytes()
-
-
-@settings(max_examples=100)
-@given(
-    equity=st.floats(100, 1e7),
-    risk=st.floats(1e-4, 0.02),
-    stop=st.integers(10, 500),
-    side=st.sampled_from([1, -1]),
-    spread=st.integers(0, 3),
-    fee=st.floats(0, 1e-4),
-    least=st.floats(0, 20),
-    step=st.sampled_from([1.0, 100.0, 1_000.0]),
-)
-def test_loss_at_the_stop_stays_within_the_risk_budget(equity, risk, stop, side, spread, fee, least, step):
-    """Slippage on both fills is the one thing that a stop does not bound twice: d counts it once, the spread as well.
-
-    Within the budget, or 1.5 budgets at the smallest size. Seen to fail with the size rounded to the nearest step,
-    without the commissions, and without the least commission.
-    """
-    tick = 0.0001
-    market = new_market(tick=tick, unit_step=step, unit_min=step, unit_max=1e12, commission_per_unit=fee)
-    market["commission_min"] = least
-    ask = 1.1 + spread * tick
-    price = ask if side > 0 else 1.1
-    bars = flat_bars(4, 1.1, spread=spread * tick)
-    for name in ("open", "high", "low", "close"):
-        bars[name][2:] -= side * (stop + 5) * tick if name != "open" else 0.0
-    bars["high"] = np.maximum(bars["high"], bars["open"])
-    bars["low"] = np.minimum(bars["low"], bars["open"])
-    entry = enter(0, side, price - side * stop * tick, risk=risk)
-
-    arena = play(market, bars, [entry], account=new_account(equity))
-
-    assume(rejects(arena) == [])
-    trade = arena.trade_rows[0]
-    assert trade.exit_reason == ExitReason.STOP_LOSS
-    allowed = 1.5 if trade.units == step else 1.0
-    assert -trade.net <= allowed * equity * risk * (1 + 1e-9)
-
-
-@few
-@given(seed=SEEDS)
-def test_stops_never_widen(seed):
-    """The stop of every position, bar by bar, whatever modifies, break-even and trailing rules ask for.
-
-    Seen to fail with a trailing rule that sets the stop instead of tightening it.
-    """
-    arena = random_scenario(seed).arena()
-    stops = {}
-    is_left = True
-
-    while is_left:
-        is_left = arena.play(1)
-        for book in arena.books:
-            for position in book.seen.positions[: book.seen.n_positions]:
-                side, stop = position.side, float(position.stop_loss)
-                assert side * (stop - stops.get(int(position.id), (side * -1e9, 0))[0]) >= 0
-                stops[int(position.id)] = (stop, side)
-
-
-@few
-@given(seed=SEEDS)
-def test_fills_of_a_trade_lie_inside_the_bars_that_filled_it(seed):
-    """Entry and exit of a trade without partial exits lie between the lowest bid and the highest ask of their bars.
-
-    Seen to fail with an order whose stop may be moved past its entry: it was stopped at a price above its bar.
-    """
-    scenario = simple(seed)
-    player = scenario.players[0]
-    player.script = [line for line in player.script if line[1]["action"][0] != Action.CLOSE]
-    for _, line in player.script:
-        line["exits"]["partial_r"] = 0.0
-    arena = played(scenario)
-    bars = scenario.bars[0]
-
-    for trade in arena.trade_rows:
-        for ts_ns, price in ((trade.entry_ns, trade.entry_price), (trade.exit_ns, trade.exit_price)):
-            # A fill inside a bar is stamped with its open (entries) or its close (exits).
-            inside = bars[(bars["open_ns"] <= ts_ns) & (ts_ns <= bars["close_ns"])]
-            highest = (inside["high"] + inside["spread"]).max()
-            assert inside["low"].min() - 1e-12 <= price <= highest + 1e-12
-
-
-@few
-@given(seed=SEEDS)
-def test_halted_account_opens_nothing(seed):
-    """After the instant of the halt no trade begins. Seen to fail with a halt that only flattens."""
-    scenario = random_scenario(seed)
-    limits = scenario.account.view(np.ndarray)["limits"]
-    limits["is_on"], limits["drawdown_halt"], limits["drawdown_reduce"] = True, 0.002, 0.001
-    arena = scenario.arena()
-    halted_ns = None
-    is_left = True
-
-    while is_left:
-        is_left = arena.play(1)
-        if halted_ns is None and arena.account.trading_state[0] == TradingState.HALTED:
-            halted_ns = int(arena.account.last_ns[0])
-    arena.finish()
-
-    if halted_ns is not None:
-        assert arena.trade_rows.entry_ns.max(initial=0) < halted_ns
-
-
-def test_arrays_that_fill_up_grow_without_a_trace():
-    """Room for few trades: the run pauses, the arrays double, and the outcome is the same."""
-    scenario = random_scenario(7)
-    whole = played(scenario)
-    small: Arena = scenario.arena()
-    room = 2 * (len(small.intents) + 256 * len(small.lanes))
-    small.trades, small.rejects = small.trades[:room].copy(), small.rejects[:room].copy()
-    small.equity = small.equity[:4].copy()
-    small._lay_out()
-
-    small.run()
-
-    assert small.equity_rows.tobytes() == whole.equity_rows.tobytes()
-    assert small.trade_rows.tobytes() == whole.trade_rows.tobytes()
-    assert small.trades.dtype == TRADE
-
-
-def test_rules_of_two_strategies_on_one_market_do_not_mix():
-    """One holds over the weekend, the other flattens: each keeps its own book."""
-    bars = flat_bars(6, 1.1000, start="2024-01-12T18:00", minutes=60)
-    hold, flat = rules_of(bar_ns=60 * MINUTE_NS), rules_of(bar_ns=60 * MINUTE_NS, weekend_flatten=True)
-    players = [Player([enter(0, 1, 1.05)], rules=hold), Player([enter(0, 1, 1.05)], rules=flat, variant=1)]
-
-    arena = played(Scenario(new_market(), [bars[:4]], players))
-
-    reasons = {int(t.variant): int(t.exit_reason) for t in arena.trade_rows}
-    assert reasons == {0: ExitReason.END_OF_DATA, 1: ExitReason.WEEKEND}

@@ -11,14 +11,28 @@ TradeSentryError
 ├── CapacityError       1   a fixed-size record that is full; says which and how to raise it
 ├── StateMismatch       2   saved bytes whose layout differs from this version's
 ├── CheckFailed         1   a proof or verdict that failed
-├── BrokerError         4   the venue or the network; `is_retryable` says whether to try again
-│   └── BrokerRejected  4   the venue refused an order
+├── BrokerError         4   the venue or the network; `retry` and `sent` say what may be done next
+│   ├── BrokerRejected       4   the venue refused an order
+│   ├── BrokerUnavailable    4   the venue could not be read
+│   ├── BrokerAuthError      4   the venue does not accept the token or password
+│   ├── BrokerProtocolError  4   the venue answered what it never should
+│   ├── BrokerRateLimited    4   too many requests
+│   ├── AccountMismatch      4   the account at the venue is not the one that was linked
+│   ├── ClockSkew            4   our clock and the venue's differ too much
+│   ├── ReconciliationFailed 4   journal and venue could not be brought together
+│   ├── LeaseLost            4   another process owns the account now
+│   ├── JournalUnavailable   4   the database did not answer, or did not confirm a commit
+│   └── JournalBehind        4   the venue knows orders of ours that the journal does not
+├── DatabaseError       4   PostgreSQL cannot be started, reached or used as it is
 └── RiskHalt            5   a limit stopped trading
 """
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Retry = Literal["never", "after_reconcile", "backoff"]
+Sent = Literal["no", "maybe", "yes"]
 
 
 class TradeSentryError(Exception):
@@ -89,11 +103,27 @@ class CheckFailed(TradeSentryError):
 
 
 class BrokerError(TradeSentryError):
-    """The venue or the network failed."""
+    """The venue or the network failed.
+
+    Args:
+        message: What happened, why, what to do.
+        code: Stable identifier; the class's own when omitted.
+        retry: When the same thing may be tried again; the class's own when omitted.
+        sent: Whether bytes of a command may have reached the venue; the class's own when omitted.
+    """
 
     default_code = "broker"
     exit_code = 4
     is_retryable = True
+    default_retry: ClassVar[Retry] = "backoff"
+    default_sent: ClassVar[Sent] = "no"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, retry: Retry | None = None, sent: Sent | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.retry: Retry = retry or self.default_retry
+        self.sent: Sent = sent or self.default_sent
 
 
 class BrokerRejected(BrokerError):
@@ -101,6 +131,87 @@ class BrokerRejected(BrokerError):
 
     default_code = "broker_rejected"
     is_retryable = False
+    default_retry = "never"
+    default_sent = "yes"
+
+
+class BrokerUnavailable(BrokerError):
+    """The venue could not be read; commands never raise it, they return an outcome."""
+
+    default_code = "broker_unavailable"
+
+
+class BrokerAuthError(BrokerError):
+    """The venue does not accept the token or password."""
+
+    default_code = "broker_auth"
+    is_retryable = False
+    default_retry = "never"
+
+
+class BrokerProtocolError(BrokerError):
+    """The venue answered what it never should, so nothing may be concluded from it."""
+
+    default_code = "broker_protocol"
+    default_retry = "after_reconcile"
+    default_sent = "maybe"
+
+
+class BrokerRateLimited(BrokerError):
+    """The venue or our own throttle refused because of too many requests."""
+
+    default_code = "broker_rate_limited"
+
+
+class AccountMismatch(BrokerError):
+    """Login, environment, currency or netting at the venue differ from the link."""
+
+    default_code = "account_mismatch"
+    is_retryable = False
+    default_retry = "never"
+
+
+class ClockSkew(BrokerError):
+    """Our clock and the venue's differ too much to judge the age of a quote."""
+
+    default_code = "clock_skew"
+
+
+class ReconciliationFailed(BrokerError):
+    """Journal and venue could not be brought together; nothing is sent."""
+
+    default_code = "reconciliation_failed"
+    default_retry = "after_reconcile"
+
+
+class LeaseLost(BrokerError):
+    """Another process owns the account now; everything known about it here is stale."""
+
+    default_code = "lease_lost"
+    is_retryable = False
+    default_retry = "never"
+
+
+class JournalUnavailable(BrokerError):
+    """The database did not answer or did not confirm a commit; nothing may be sent on its strength."""
+
+    default_code = "journal_unavailable"
+    default_retry = "after_reconcile"
+
+
+class JournalBehind(BrokerError):
+    """The venue knows orders of ours that the journal lacks: it was restored, or a replica was promoted."""
+
+    default_code = "journal_behind"
+    is_retryable = False
+    default_retry = "never"
+
+
+class DatabaseError(TradeSentryError):
+    """PostgreSQL cannot be started, reached or used as it is."""
+
+    default_code = "database"
+    exit_code = 4
 
 
 class RiskHalt(TradeSentryError):

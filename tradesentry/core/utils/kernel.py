@@ -3,22 +3,12 @@
 Numba's own cache notices a change in the file of a function, not in the files of the functions it calls, and would go
 on running the old code. `@kernel` therefore keeps the cache in a folder named by a digest of the module and of all that
 it imports; any edit of one of them starts a new folder, and edits elsewhere do not. Kernels see records (NumPy
-structured dtypes) that callers allocate here.
-
-Folders of old digests would pile up with every edit. Each use of a folder renews its time, and once a day an ending
-process removes those that nobody has used for `UNUSED_DAYS`.
+structured dtypes) that callers allocate here; `kernel_cache` looks after the folders.
 """
 
-import atexit
 import hashlib
-import os
-import re
-import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -32,11 +22,11 @@ from numba.core import config as numba_config
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 from numba.core.types.function_type import WrapperAddressProtocol
+from numba.core.typing.typeof import typeof_impl
 from numba.extending import intrinsic
 
 from tradesentry.core.domain.errors import StateMismatch
-
-PACKAGE = Path(__file__).resolve().parents[2]
+from tradesentry.core.utils import kernel_cache
 
 IS_COMPILED = not bool(numba_config.DISABLE_JIT)
 """False under NUMBA_DISABLE_JIT=1, where kernels are plain Python functions for a debugger."""
@@ -49,66 +39,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _plain_arrays: dict[int, np.ndarray[Any, Any]] = {}
 _plain_functions: dict[int, Any] = {}
 
-UNUSED_DAYS = 30
-"""Cache folders that no process has used for so many days are removed."""
-
-
-def cache_root() -> Path:
-    """Return the writable folder of compiled kernels: TRADESENTRY_CACHE_DIR, the user cache, or a temporary folder."""
-    chosen = os.environ.get("TRADESENTRY_CACHE_DIR")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tradesentry"
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        base = Path(tempfile.gettempdir()) / f"tradesentry-{os.getuid()}"
-        base.mkdir(parents=True, exist_ok=True)
-    return base / "kernels"
-
-
-IMPORT = re.compile(r"^from +([A-Za-z_][\w.]*) +import +(\([^)]*\)|[^\n]*)|^import +([A-Za-z_][\w.]*)", re.MULTILINE)
-NAME = re.compile(r"([A-Za-z_]\w*)(?: +as +\w+)?")
-CACHE_FOLDER = re.compile(r"[0-9a-f]{24}(\.stale-\d+)?")
-
-
-@cache
-def _imports(path: Path) -> tuple[bytes, tuple[Path, ...]]:
-    """Return the text of a Python file and the files of its own package, and of ours, that it imports at top level."""
-    text = path.read_bytes()
-    top = path.parent
-    while (top.parent / "__init__.py").is_file():
-        top = top.parent
-    found = []
-    for module, names, plain in IMPORT.findall(text.decode()):
-        first, *rest = (module or plain).split(".")
-        root = top if first == top.name else PACKAGE if first == PACKAGE.name else None
-        if root is None:
-            continue
-        place = root.joinpath(*rest)
-        # `from package import name` may name a module of the package.
-        places = [place, *(place / name for name in NAME.findall(names))]
-        found += [file for at in places for file in (at.with_suffix(".py"), at / "__init__.py") if file.is_file()]
-    return text, tuple(dict.fromkeys(found))
-
 
 @cache
 def source_digest(path: Path) -> str:
-    """Return the digest of all that shapes the machine code of a module's kernels.
-
-    That is the module, every module of its package and of ours that it imports directly or through others, and the
-    versions of Python, NumPy and Numba; the processor is Numba's own check.
-
-    Args:
-        path: The module's file.
-    """
-    files, waiting = {path}, [path]
-    while waiting:
-        new = set(_imports(waiting.pop())[1]) - files
-        files |= new
-        waiting += new
-    digest = hashlib.blake2b(f"{numba.__version__} {np.__version__} {sys.version_info[:2]}".encode(), digest_size=12)
-    for file in sorted(files):
-        digest.update(str(file).encode() + b"\0" + _imports(file)[0])
-    return digest.hexdigest()
+    """Return the digest of all that shapes the machine code of the kernels in the module at `path`."""
+    return kernel_cache.source_digest(path, f"{numba.__version__} {np.__version__} {sys.version_info[:2]}")
 
 
 def kernel(function: F) -> F:
@@ -134,64 +69,15 @@ def is_cached(function: Any) -> bool:
     if not IS_COMPILED:
         return True
     source = Path(function.py_func.__code__.co_filename)
-    return any((cache_root() / source_digest(source)).rglob(f"{source.stem}.{function.py_func.__name__}-*.nbc"))
-
-
-def prune_cache(root: Path, *, unused_days: float = UNUSED_DAYS) -> int:
-    """Remove the cache folders that no process has used for `unused_days`; return how many.
-
-    Safe beside other processes. A folder is first renamed and judged again: whoever renewed it before gets it back,
-    whoever comes later makes a new one, and Numba itself compiles again what it does not find.
-
-    Args:
-        root: The folder of compiled kernels; only folders that are named like a digest are touched.
-        unused_days: Age of the last use, days.
-    """
-    n_removed = 0
-    oldest_ns = time.time_ns() - round(unused_days * 86_400e9)
-    for folder in [path for path in root.iterdir() if CACHE_FOLDER.fullmatch(path.name)]:
-        with suppress(OSError):
-            if folder.lstat().st_mtime_ns >= oldest_ns:
-                continue
-            doomed = folder.with_name(f"{folder.name[:24]}.stale-{os.getpid()}")
-            folder.rename(doomed)
-            if doomed.lstat().st_mtime_ns >= oldest_ns:
-                doomed.rename(folder)
-            else:
-                shutil.rmtree(doomed, ignore_errors=True)
-                n_removed += 1
-    return n_removed
-
-
-def _prune_daily(root: Path) -> None:
-    """Remove stale cache folders if nobody did so today."""
-    with suppress(OSError):
-        last_pruned = root / "pruned"
-        if not last_pruned.exists() or time.time() - last_pruned.stat().st_mtime > 86_400:
-            last_pruned.touch()
-            prune_cache(root)
-
-
-@cache
-def _prune_at_exit(root: Path) -> None:
-    # At the start, the folders that this process is about to use may look unused as well.
-    atexit.register(_prune_daily, root)
-
-
-@cache
-def _renew(folder: Path) -> None:
-    """Say that this process uses a cache folder."""
-    # A folder that cannot be written, as in a container's image, is used as it is.
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-    _prune_at_exit(folder.parent)
+    return any(
+        (kernel_cache.cache_root() / source_digest(source)).rglob(f"{source.stem}.{function.py_func.__name__}-*.nbc")
+    )
 
 
 def _compiled(function: F, *, is_inlined: bool) -> F:
-    folder = cache_root() / source_digest(Path(function.__code__.co_filename))
+    folder = kernel_cache.cache_root() / source_digest(Path(function.__code__.co_filename))
     if IS_COMPILED:
-        _renew(folder)
+        kernel_cache.renew(folder)
     numba_config.CACHE_DIR = str(folder)
     # Without reference counts: kernels allocate nothing, and counting the arrays they pass on would cost more than
     # the work they do on a bar.
@@ -376,6 +262,12 @@ class FunctionPointer(WrapperAddressProtocol):  # type: ignore[misc]
 
     def signature(self) -> Any:
         return self._signature
+
+
+@typeof_impl.register(FunctionPointer)  # type: ignore[untyped-decorator]
+def _type_of_pointer(pointer: FunctionPointer, _context: Any) -> Any:
+    # Numba registers this only when it prepares for compiling, which a kernel found in the cache never does.
+    return types.FunctionType(pointer.signature())
 
 
 def function_pointer(function: Any, *, exact: Any, general: Any) -> Any:

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradesentry.core.domain.errors import StateMismatch
-from tradesentry.core.utils import kernel as kernel_module
+from tradesentry.core.utils import kernel_cache
 from tradesentry.core.utils.kernel import (
     IS_COMPILED,
-    PACKAGE,
     layout,
     layout_digest,
     load_records,
@@ -24,6 +23,7 @@ from tradesentry.core.utils.kernel import (
     save_records,
     source_digest,
 )
+from tradesentry.core.utils.kernel_cache import PACKAGE
 
 EXITS = np.dtype([("stop", "f8"), ("is_on", "b1")], align=True)
 STATE = np.dtype([("n_bars", "i8"), ("fast", "f8"), ("exits", EXITS, (2,)), ("levels", "f8", (3,))], align=True)
@@ -135,17 +135,45 @@ def test_edited_callee_in_another_file_takes_effect_in_a_new_process_and_nothing
     assert after[2] != before[2]
 
 
+POINTER = """
+import numpy as np
+from numba import types
+from tradesentry.core.market.caller import caller, apply
+from tradesentry.core.utils.kernel import function_pointer
+signature = types.int64(types.int64)
+print(apply(function_pointer(caller, exact=signature, general=signature), 1))
+"""
+APPLY = """
+@kernel
+def apply(function, x):
+    return function(x)
+"""
+
+
+@pytest.mark.skipif(not IS_COMPILED, reason="NUMBA_DISABLE_JIT=1 compiles nothing")
+def test_a_new_process_passes_a_function_to_a_kernel_that_lies_in_the_cache(copied_package):
+    """Seen to fail while only Numba's preparations for compiling, which the cache spares, told it what a pointer is."""
+    path = copied_package / "tradesentry/core/market/caller.py"
+    path.write_text(CALLER + APPLY, encoding="utf-8")
+
+    first = run(copied_package, POINTER)
+    second = run(copied_package, POINTER)
+
+    assert first == second == ["20"]
+
+
 def test_digest_follows_what_a_module_imports_and_nothing_else(copied_package):
     program = """
-from tradesentry.core.utils import kernel
-from tradesentry.core.utils.kernel import PACKAGE, source_digest
+from tradesentry.core.utils import kernel_cache
+from tradesentry.core.utils.kernel import source_digest
+from tradesentry.core.utils.kernel_cache import PACKAGE
 engine = PACKAGE / "backtest" / "engine.py"
 print(source_digest(engine))
 for name in ["core/utils/logger.py", "core/domain/records.py", "core/execution/settle.py", "core/utils/kernel.py"]:
     with (PACKAGE / name).open("a") as file:
         file.write("# changed")
     source_digest.cache_clear()
-    kernel._imports.cache_clear()
+    kernel_cache._imports.cache_clear()
     print(source_digest(engine))
 """
 
@@ -189,12 +217,12 @@ def test_a_foreign_strategy_follows_its_own_package_and_ours(tmp_path, line):
     )
     first = source_digest(mine)
     source_digest.cache_clear()
-    kernel_module._imports.cache_clear()
+    kernel_cache._imports.cache_clear()
 
     (folder / "helper.py").write_text("x = 2\n", encoding="utf-8")
 
     assert source_digest(mine) != first
-    assert PACKAGE / "core/utils/kernel.py" in kernel_module._imports(mine)[1]
+    assert PACKAGE / "core/utils/kernel.py" in kernel_cache._imports(mine)[1]
 
 
 def test_layout_names_every_leaf_of_nested_records_with_its_place():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tradesentry.core.utils.kernel import IS_COMPILED, PACKAGE, UNUSED_DAYS, cache_root, prune_cache, source_digest
+from tradesentry.core.utils.kernel import IS_COMPILED, source_digest
+from tradesentry.core.utils.kernel_cache import PACKAGE, UNUSED_DAYS, cache_root, prune_cache
 
 DAY = 86_400.0
 OLD, YOUNG = "0" * 24, "f" * 24
@@ -78,7 +79,7 @@ def test_two_processes_remove_each_folder_once(tmp_path):
     for number in range(200):
         folder(tmp_path, f"{number:024x}", unused_days=UNUSED_DAYS + 1)
     program = (
-        "import sys; from pathlib import Path; from tradesentry.core.utils.kernel import prune_cache;"
+        "import sys; from pathlib import Path; from tradesentry.core.utils.kernel_cache import prune_cache;"
         "sys.stdin.readline(); print(prune_cache(Path(sys.argv[1])))"
     )
     racers = [

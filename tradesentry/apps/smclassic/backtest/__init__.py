@@ -1,0 +1,1 @@
+"""The declared studies of smclassic."""

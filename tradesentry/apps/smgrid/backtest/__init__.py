@@ -1,0 +1,1 @@
+"""How smgrid is tried: the standard experiment, its walk-forward, its figures."""
