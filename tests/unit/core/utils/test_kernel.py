@@ -169,8 +169,9 @@ from tradesentry.core.utils.kernel import source_digest
 from tradesentry.core.utils.kernel_cache import PACKAGE
 engine = PACKAGE / "backtest" / "engine.py"
 print(source_digest(engine))
-for name in ["core/utils/logger.py", "core/domain/errors.py", "core/domain/records.py", "core/execution/settle.py", "core/utils/kernel.py"]:
-    with (PACKAGE / name).open("a") as file:
+edited = ["utils/logger.py", "domain/errors.py", "domain/records.py", "execution/settle.py", "utils/kernel.py"]
+for name in edited:
+    with (PACKAGE / "core" / name).open("a") as file:
         file.write("# changed")
     source_digest.cache_clear()
     kernel_cache._imports.cache_clear()
