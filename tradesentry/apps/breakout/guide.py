@@ -1,37 +1,28 @@
-"""Write the parameter table of the strategy guide from the configuration model, so that the page cannot go stale.
+"""Write the parameter table of the breakout guide; the work is `core.strategy.guide`'s.
 
 `python -m tradesentry.apps.breakout.guide docs/strategy_guides/breakout.md` renews the table between the heading
 `## Parameters` and the next heading.
 """
 
-import re
 import sys
 from pathlib import Path
 
 from tradesentry.apps.breakout.config import BreakoutConfig
-from tradesentry.core.strategy.config import ParamsModel
-from tradesentry.core.strategy.parameters import parameter_rows
-
-_SECTION = re.compile(r"(?<=\n## Parameters\n\n)\|.*?\n(?=\n|\Z)", re.DOTALL)
+from tradesentry.core.strategy import guide
 
 
-def parameter_table(model: type[ParamsModel] = BreakoutConfig) -> str:
-    """Return the parameters of a model as a Markdown table."""
-    lines = ["| Parameter | Default | Range | Unit | Meaning |", "| --- | --- | --- | --- | --- |"]
-    for row in parameter_rows(model):
-        lines.append(f"| `{row['parameter']}` | {row['default']} | {row['range']} | {row['unit']} | {row['meaning']} |")
-    return "\n".join(lines) + "\n"
+def parameter_table() -> str:
+    """Return the parameters of breakout as a Markdown table."""
+    return guide.parameter_table(BreakoutConfig)
 
 
-def with_table(page: str, model: type[ParamsModel] = BreakoutConfig) -> str:
+def with_table(page: str) -> str:
     """Return a guide with its parameter table renewed.
 
     Raises:
         ValueError: The page has no table under `## Parameters`.
     """
-    if not _SECTION.search(page):
-        raise ValueError("The page has no table under the heading `## Parameters`. Add one row for a start.")
-    return _SECTION.sub(lambda _: parameter_table(model), page, count=1)
+    return guide.with_table(page, BreakoutConfig)
 
 
 def main() -> None:

@@ -205,6 +205,13 @@ class SMGridStrategy(BaseStrategy):
         layout.fill_params(config, record)
 
     @classmethod
+    def chart_events(cls, config: Any, bars: Any, *, calendar: Any, tick: float) -> Any:
+        """Return zones and structure for the price chart; see `chart.chart_events`."""
+        from tradesentry.apps.smgrid.chart import chart_events
+
+        return chart_events(config, bars, calendar=calendar, tick=tick)
+
+    @classmethod
     def bars_needed(cls, config: Any) -> int:
         """Return the warm-up, execution bars."""
         return layout.bars_needed(config)
