@@ -1,0 +1,444 @@
+"""Run the embedded PostgreSQL: initialize, start, recover, stop.
+
+Only the programs of the wheel are used; its own launcher trusts everybody, creates a system user, opens the modes of
+parent folders and gives up after 10 s. Ours listens on loopback only, asks for passwords, survives `kill -9` of
+anything, and never loses a confirmed commit: `fsync` and `full_page_writes` are on.
+
+Order of a start: lock HOME, choose programs of the data folder's major, initialize a missing data folder aside and
+rename it, end a server that an earlier process left behind, then start on a free port and wait while it recovers.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import psutil
+import psycopg
+
+from tradesentry.core.domain.errors import DatabaseError
+from tradesentry.core.utils.logger import get_logger
+from tradesentry.database.binaries import Binaries, find_binaries, is_reachable, reachable_copy
+from tradesentry.database.passwords import ensure_passwords, write_private
+from tradesentry.database.placement import SYSTEM_STATE, Placement, place
+from tradesentry.database.roles import ADMIN, ROLES
+
+log = get_logger(__name__)
+
+RECOVERY_SECONDS = 120.0
+"""How long a start may take; crash recovery may need more than 30 s."""
+STOP_SECONDS = 10.0
+PORT_TRIES = 5
+LOG_BYTES = 10_000_000
+_POLL_SECONDS = (0.02, 0.25)
+"""First and longest pause between two looks at a starting server; each look is a line in its log."""
+_PORT_TAKEN = re.compile(r"could not bind|Address already in use|could not create any TCP/IP sockets")
+_OLD_MEMORY = re.compile(r"pre-existing shared memory block|lock file \"postmaster.pid\" already exists")
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "idle_in_transaction_session_timeout": "30s",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "password_encryption": "scram-sha-256",
+    "log_checkpoints": "off",
+}
+if sys.platform == "linux":
+    # Before it recovers, PostgreSQL syncs the whole data folder, file by file: seconds instead of a moment.
+    _SETTINGS["recovery_init_sync_method"] = "syncfs"
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server that belongs to this process; also a context manager.
+
+    Args:
+        home: Folder of the installation.
+        major: Version of a new data folder; an existing one pins its own.
+        bin_dir: Programs to use instead of the wheel's (TRADESENTRY_PG_BIN).
+        system_state: Where data go when the server's account cannot enter `home`.
+        is_durable: False skips syncing to disk; for tests only, a crash of the machine loses everything.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        major: int | None = None,
+        bin_dir: Path | None = None,
+        system_state: Path = SYSTEM_STATE,
+        is_durable: bool = True,
+    ) -> None:
+        self.placement: Placement = place(home, system_state=system_state)
+        self.port = 0
+        self._asked_major = major
+        self._bin_dir = bin_dir
+        self._is_durable = is_durable
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self.passwords: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server that this object started is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server.
+
+        Raises:
+            DatabaseError: It was not started.
+        """
+        if self._process is None:
+            raise DatabaseError("The embedded PostgreSQL is not running. Call start() first.", code="not_running")
+        return self._process.pid
+
+    def url(self, role: str, database: str = "tradesentry") -> str:
+        """Return the address of a database for a role, password included: never log it."""
+        return f"postgresql://{role}:{self.passwords[role]}@127.0.0.1:{self.port}/{database}"
+
+    def binaries(self) -> Binaries:
+        """Return the programs that fit the data folder, where the server's account can reach them.
+
+        Raises:
+            DatabaseError: There are none, or the data folder is of another major than asked for.
+        """
+        pinned = data_major(self.placement.data)
+        if pinned is not None and self._asked_major not in (None, pinned):
+            raise DatabaseError(
+                f"The data in {self.placement.data} are of PostgreSQL {pinned}, not {self._asked_major}. Run "
+                f"`tradesentry db upgrade` to move them to {self._asked_major}; a backup is made first.",
+                code="major_mismatch",
+            )
+        try:
+            found = find_binaries(pinned or self._asked_major, folder=self._bin_dir)
+        except DatabaseError as error:
+            if pinned is None:
+                raise
+            raise DatabaseError(
+                f"The data in {self.placement.data} are of PostgreSQL {pinned}. {error} Or move the data to a version "
+                "that is here with `tradesentry db upgrade`.",
+                code="major_mismatch",
+            ) from error
+        return self.reachable(found)
+
+    def reachable(self, found: Binaries) -> Binaries:
+        """Return programs that the server's account can run: the given ones or a copy."""
+        run_as = self.placement.run_as
+        if run_as is None or is_reachable(found.folder, run_as.uid, run_as.gid):
+            return found
+        return reachable_copy(found, self.placement.root)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers.
+
+        Raises:
+            DatabaseError: Another process runs it, the disk is full, the data folder is unusable, or it does not answer
+                in 120 s; the message holds the server's last words.
+        """
+        if self.is_running:
+            return
+        self._take_lock()
+        try:
+            programs = self.binaries()
+            is_new = data_major(self.placement.data) is None
+            self.passwords = ensure_passwords(self.placement.password_file, (ADMIN, *ROLES), may_create=is_new)
+            end_leftover(self.placement.data)
+            if is_new:
+                self._initialize(programs)
+            self._launch(programs)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server: fast, after 10 s at once; then free the lock. Doing it twice is no error."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+                process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_SECONDS)
+                    break
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def run(self, arguments: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run one of PostgreSQL's programs under the server's account and return what it said.
+
+        Args:
+            arguments: Program and arguments.
+            options: Of `subprocess.run`.
+        """
+        return subprocess.run(
+            [str(argument) for argument in arguments],
+            capture_output=True,
+            check=False,
+            cwd=self.placement.root,
+            **self._identity(),
+            **options,
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        run_as = self.placement.run_as
+        values: dict[str, Any] = {"env": {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}}
+        if os.name == "nt":
+            values["env"] |= {"SYSTEMROOT": os.environ.get("SYSTEMROOT", "")}
+        if run_as is not None:
+            values |= {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
+        return values
+
+    def _take_lock(self) -> None:
+        path = self.placement.lock_file
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise DatabaseError(
+                f"The lock file {path} cannot be opened: {error.strerror}. Correct its permissions.", code="home_unusable"
+            ) from error
+        if not _locked(file):
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            file.close()
+            raise DatabaseError(
+                f"Another TradeSentry process (pid {owner}) runs the database of {self.placement.home}. Stop it with "
+                "`tradesentry down`, or choose another TRADESENTRY_HOME.",
+                code="already_running",
+            )
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        self._lock = file
+
+    def _initialize(self, programs: Binaries) -> None:
+        """Make the data folder aside and rename it, so that a killed start leaves nothing that looks complete."""
+        root, run_as = self.placement.root, self.placement.run_as
+        for half in root.glob("data.new-*"):
+            shutil.rmtree(half, ignore_errors=True)
+        half = root / f"data.new-{uuid.uuid4().hex[:8]}"
+        secret = root / f"pw-{uuid.uuid4().hex[:8]}"
+        owner = None if run_as is None else (run_as.uid, run_as.gid)
+        try:
+            half.mkdir(mode=0o700)
+            if owner is not None:
+                os.chown(half, *owner)
+            write_private(secret, self.passwords[ADMIN], owner=owner)
+            done = self.run(
+                [
+                    programs.program("initdb"), "-D", half, "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={secret}",
+                    "--encoding=UTF8", "--no-locale", "--data-checksums", *([] if self._is_durable else ["--no-sync"]),
+                ]
+            )  # fmt: skip
+            if done.returncode:
+                said = (done.stderr + done.stdout).decode(errors="replace").strip()[-800:]
+                raise DatabaseError(
+                    f"PostgreSQL could not make its data folder in {root}: {said}. Free space and correct permissions "
+                    "there, or choose another TRADESENTRY_HOME.",
+                    code="initdb",
+                )
+            half.rename(self.placement.data)
+        except OSError as error:
+            raise DatabaseError(
+                f"The data folder in {root} cannot be made: {error.strerror or error}. Free space and correct "
+                "permissions there, or choose another TRADESENTRY_HOME.",
+                code="initdb",
+            ) from error
+        finally:
+            secret.unlink(missing_ok=True)
+            shutil.rmtree(half, ignore_errors=True)
+        log.info("postgres_initialized", major=programs.major)
+
+    def _launch(self, programs: Binaries) -> None:
+        """Start on a free port; a port lost to a race, and memory of a killed server, are tried again."""
+        began = time.monotonic()
+        n_ports = 0
+        # Clients reconnect to the address that they were given.
+        self.port = _last_port(self.placement.port_file) or free_port()
+        while True:
+            said = self._try_launch(programs, began)
+            if said is None:
+                self.placement.port_file.write_text(f"{self.port}\n", encoding="ascii")
+                log.info("postgres_started", major=programs.major, port=self.port, pid=self.pid)
+                return
+            if _PORT_TAKEN.search(said) and n_ports < PORT_TRIES:
+                n_ports += 1
+                self.port = free_port()
+                continue
+            # Backends of a killed server take a moment to notice.
+            if _OLD_MEMORY.search(said) and time.monotonic() - began < STOP_SECONDS:
+                end_leftover(self.placement.data)
+                time.sleep(0.1)
+                continue
+            raise DatabaseError(
+                f"PostgreSQL {programs.major} ended while starting on {self.placement.data}. Its last words:\n{said}\n"
+                f"The whole log is {self.placement.log_file}.",
+                code="postgres_start",
+            )
+
+    def _try_launch(self, programs: Binaries, began: float) -> str | None:
+        """Start once; return None when the server answers, its last words when it ended."""
+        settings = _SETTINGS | {"port": str(self.port)} | {
+            name: "on" if self._is_durable else "off" for name in ("fsync", "full_page_writes", "synchronous_commit")
+        }  # fmt: skip
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [str(programs.program("postgres")), "-D", str(self.placement.data), *options]
+        log_file = self.placement.log_file
+        if log_file.exists() and log_file.stat().st_size > LOG_BYTES:
+            log_file.replace(log_file.with_suffix(".log.1"))
+        with log_file.open("ab") as out:
+            start = out.tell()
+            self._process = subprocess.Popen(
+                _dying_with_us(command),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.placement.root,
+                start_new_session=True,
+                **self._identity(),
+            )
+        pause, longest = _POLL_SECONDS
+        while time.monotonic() - began < RECOVERY_SECONDS:
+            if self._process.poll() is not None:
+                return _tail(log_file, start)
+            if self._answers():
+                return None
+            time.sleep(pause)
+            pause = min(1.5 * pause, longest)
+        raise DatabaseError(
+            f"PostgreSQL did not answer within {RECOVERY_SECONDS:.0f} s. Its last words:\n{_tail(log_file, start)}\n"
+            "If it is still recovering, start again and wait; else read the log.",
+            code="postgres_start",
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with psycopg.connect(self.url(ADMIN, "postgres"), connect_timeout=2):
+                return True
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise DatabaseError(
+                    f"The database does not accept the password in {self.placement.password_file}. Restore that file "
+                    "from a backup, or drop everything with `tradesentry db reset --confirm HOME`.",
+                    code="passwords_lost",
+                ) from error
+            return False
+
+
+def data_major(data: Path) -> int | None:
+    """Return the major version that a data folder is of; None when there is none.
+
+    Raises:
+        DatabaseError: The folder exists but is no PostgreSQL data folder.
+    """
+    try:
+        return int((data / "PG_VERSION").read_text(encoding="ascii"))
+    except FileNotFoundError:
+        if data.is_dir() and any(data.iterdir()):
+            raise DatabaseError(
+                f"{data} is not empty and holds no PostgreSQL data (no PG_VERSION). Move it away and start again.",
+                code="data_folder",
+            ) from None
+        return None
+    except (OSError, ValueError) as error:
+        raise DatabaseError(f"{data}/PG_VERSION cannot be read: {error}. Correct its permissions.", code="data_folder") from error
+
+
+def leftover_pid(data: Path) -> int | None:
+    """Return the process id of a live server on a data folder, whoever started it; None when there is none."""
+    try:
+        pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+        process = psutil.Process(pid)
+        is_ours = process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline()
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return pid if is_ours else None
+
+
+def end_leftover(data: Path) -> None:
+    """End a server that a dead process left behind on a data folder, and remove a process id file that lies.
+
+    Raises:
+        DatabaseError: It does not end.
+    """
+    pid = leftover_pid(data)
+    if pid is None:
+        # The number may belong to somebody else by now, and PostgreSQL would take that process for its own.
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        return
+    log.warning("postgres_leftover_stopped", pid=pid)
+    process = psutil.Process(pid)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+        with suppress(psutil.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+            return
+    raise DatabaseError(
+        f"A PostgreSQL server (pid {pid}) runs on {data} and does not end. End that process, then start again.",
+        code="already_running",
+    )
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _last_port(path: Path) -> int:
+    """Return the port of the last start, 0 when there was none."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _dying_with_us(command: list[str]) -> list[str]:
+    """Return a command whose process is told to stop when ours dies, where the system can do that.
+
+    The kernel forgets the wish when credentials change, so `setpriv` states it after they have.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "INT", *command] if setpriv else command
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _tail(path: Path, start: int, *, n_lines: int = 12) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        return "\n".join(file.read().decode(errors="replace").strip().splitlines()[-n_lines:])
