@@ -93,3 +93,17 @@ class SMClassicStrategy(BaseStrategy):
     def bars_needed(cls, config: Any) -> int:
         """Return the warm-up, execution bars."""
         return layout.bars_needed(config)
+
+    @classmethod
+    def chart_events(cls, config: Any, bars: Any, *, calendar: Any, tick: float) -> Any:
+        """Return zones, breaks and midpoint resets of the zone timeframe for the price chart; see `zone_events`."""
+        from tradesentry.core.strategy.indicators.zone_events import zone_events
+
+        return zone_events(layout.context_params(config), bars, calendar=calendar, tick=tick)
+
+    @classmethod
+    def baselines(cls, config: Any) -> Any:  # noqa: ARG003
+        """Return exits and baselines; see `baselines`."""
+        from tradesentry.apps.smclassic.baselines import SUITE
+
+        return SUITE
