@@ -207,13 +207,23 @@ def _digest(parts: Any) -> str:
 def _data_identity(run: ResolvedRun) -> list[Any]:
     rows: list[Any] = []
     for series, fine in zip(run.data.series, run.data.fine, strict=True):
-        bars = series.bars
-        mark = hashlib.blake2b(np.ascontiguousarray(bars).view(np.uint8).data, digest_size=DIGEST_BYTES).hexdigest()
-        finer = hashlib.blake2b(np.ascontiguousarray(fine).view(np.uint8).data, digest_size=DIGEST_BYTES).hexdigest()
-        rows.append([series.symbol, series.timeframe, len(bars), mark, finer])
+        marks = [_records_digest(series.bars), _records_digest(fine)]
+        rows.append([series.symbol, series.timeframe, len(series.bars), *marks])
     # What Python made of names and files: instruments, costs, calendar, news, conversion.
-    markets = hashlib.blake2b(np.ascontiguousarray(run.markets).view(np.uint8).data, digest_size=DIGEST_BYTES)
-    return [*rows, run.data.n_traded, markets.hexdigest()]
+    return [*rows, run.data.n_traded, _records_digest(run.markets)]
+
+
+def _records_digest(records: Any) -> str:
+    """Return the digest of the values of records; bytes between the fields say nothing and differ between processes."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    waiting = [np.asarray(records).view(np.ndarray)]
+    while waiting:
+        part = waiting.pop()
+        if part.dtype.names is None:
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+        else:
+            waiting += [part[name] for name in part.dtype.names]
+    return digest.hexdigest()
 
 
 def _settings_identity(run: ResolvedRun) -> Any:

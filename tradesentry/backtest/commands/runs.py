@@ -1,5 +1,6 @@
 """The commands over finished runs: list them, write a report again."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,17 @@ def run_path(root: Path, run_id: str) -> Path:
     raise DataError(f"There is no run {run_id!r} in {root}. {nearest(run_id, known)}", code="no_run")
 
 
+def unfinished(root: Path) -> list[tuple[str, str, str]]:
+    """Return (command, id, strategy) of every study under `root` that was killed and can be resumed."""
+    found = []
+    for kind in ("sweep", "walk-forward"):
+        for path in sorted(root.glob(f"*/{kind}.json")):
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document.get("state") == "started":
+                found.append((kind, path.parent.name, document["plan"]["app"]))
+    return found
+
+
 @app.command("list")
 def list_(out: RunsOption = None, as_json: JsonOption = False) -> None:
     """List finished runs, newest first."""
@@ -50,6 +62,9 @@ def list_(out: RunsOption = None, as_json: JsonOption = False) -> None:
             }
         )
     show(rows, rows, as_json=as_json)
+    if not as_json:
+        for kind, name, app_name in unfinished(root):
+            typer.echo(f"unfinished: tradesentry {kind} {app_name} --resume {name}", err=True)
     if not rows and not as_json:
         typer.echo(f"No runs in {root}. Make one with: tradesentry backtest breakout", err=True)
 
