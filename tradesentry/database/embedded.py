@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-import psutil
 import psycopg
 
 from tradesentry.core.domain.errors import DatabaseError
@@ -31,13 +29,13 @@ from tradesentry.core.utils.logger import get_logger
 from tradesentry.database.binaries import Binaries, find_binaries, is_reachable, reachable_copy
 from tradesentry.database.passwords import ensure_passwords, write_private
 from tradesentry.database.placement import SYSTEM_STATE, Placement, place
+from tradesentry.database.postmaster import STOP_SECONDS, data_major, end_leftover, free_port, last_port, last_words
 from tradesentry.database.roles import ADMIN, ROLES
 
 log = get_logger(__name__)
 
 RECOVERY_SECONDS = 120.0
 """How long a start may take; crash recovery may need more than 30 s."""
-STOP_SECONDS = 10.0
 PORT_TRIES = 5
 LOG_BYTES = 10_000_000
 _POLL_SECONDS = (0.02, 0.25)
@@ -213,7 +211,8 @@ class EmbeddedPostgres:
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise DatabaseError(
-                f"The lock file {path} cannot be opened: {error.strerror}. Correct its permissions.", code="home_unusable"
+                f"The lock file {path} cannot be opened: {error.strerror}. Correct its permissions.",
+                code="home_unusable",
             ) from error
         if not _locked(file):
             file.seek(0)
@@ -273,7 +272,7 @@ class EmbeddedPostgres:
         began = time.monotonic()
         n_ports = 0
         # Clients reconnect to the address that they were given.
-        self.port = _last_port(self.placement.port_file) or free_port()
+        self.port = last_port(self.placement.port_file) or free_port()
         while True:
             said = self._try_launch(programs, began)
             if said is None:
@@ -297,9 +296,8 @@ class EmbeddedPostgres:
 
     def _try_launch(self, programs: Binaries, began: float) -> str | None:
         """Start once; return None when the server answers, its last words when it ended."""
-        settings = _SETTINGS | {"port": str(self.port)} | {
-            name: "on" if self._is_durable else "off" for name in ("fsync", "full_page_writes", "synchronous_commit")
-        }  # fmt: skip
+        synced = dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "on" if self._is_durable else "off")
+        settings = _SETTINGS | {"port": str(self.port)} | synced
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(programs.program("postgres")), "-D", str(self.placement.data), *options]
         log_file = self.placement.log_file
@@ -319,13 +317,13 @@ class EmbeddedPostgres:
         pause, longest = _POLL_SECONDS
         while time.monotonic() - began < RECOVERY_SECONDS:
             if self._process.poll() is not None:
-                return _tail(log_file, start)
+                return last_words(log_file, start)
             if self._answers():
                 return None
             time.sleep(pause)
             pause = min(1.5 * pause, longest)
         raise DatabaseError(
-            f"PostgreSQL did not answer within {RECOVERY_SECONDS:.0f} s. Its last words:\n{_tail(log_file, start)}\n"
+            f"PostgreSQL did not answer within {RECOVERY_SECONDS:.0f} s. Its last words:\n{last_words(log_file, start)}\n"
             "If it is still recovering, start again and wait; else read the log.",
             code="postgres_start",
         )
@@ -342,76 +340,6 @@ class EmbeddedPostgres:
                     code="passwords_lost",
                 ) from error
             return False
-
-
-def data_major(data: Path) -> int | None:
-    """Return the major version that a data folder is of; None when there is none.
-
-    Raises:
-        DatabaseError: The folder exists but is no PostgreSQL data folder.
-    """
-    try:
-        return int((data / "PG_VERSION").read_text(encoding="ascii"))
-    except FileNotFoundError:
-        if data.is_dir() and any(data.iterdir()):
-            raise DatabaseError(
-                f"{data} is not empty and holds no PostgreSQL data (no PG_VERSION). Move it away and start again.",
-                code="data_folder",
-            ) from None
-        return None
-    except (OSError, ValueError) as error:
-        raise DatabaseError(f"{data}/PG_VERSION cannot be read: {error}. Correct its permissions.", code="data_folder") from error
-
-
-def leftover_pid(data: Path) -> int | None:
-    """Return the process id of a live server on a data folder, whoever started it; None when there is none."""
-    try:
-        pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-        process = psutil.Process(pid)
-        is_ours = process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline()
-    except (OSError, ValueError, psutil.Error):
-        return None
-    return pid if is_ours else None
-
-
-def end_leftover(data: Path) -> None:
-    """End a server that a dead process left behind on a data folder, and remove a process id file that lies.
-
-    Raises:
-        DatabaseError: It does not end.
-    """
-    pid = leftover_pid(data)
-    if pid is None:
-        # The number may belong to somebody else by now, and PostgreSQL would take that process for its own.
-        (data / "postmaster.pid").unlink(missing_ok=True)
-        return
-    log.warning("postgres_leftover_stopped", pid=pid)
-    process = psutil.Process(pid)
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-        with suppress(psutil.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-            return
-    raise DatabaseError(
-        f"A PostgreSQL server (pid {pid}) runs on {data} and does not end. End that process, then start again.",
-        code="already_running",
-    )
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _last_port(path: Path) -> int:
-    """Return the port of the last start, 0 when there was none."""
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0
 
 
 def _dying_with_us(command: list[str]) -> list[str]:
@@ -436,9 +364,3 @@ def _locked(file: IO[str]) -> bool:
     except OSError:
         return False
     return True
-
-
-def _tail(path: Path, start: int, *, n_lines: int = 12) -> str:
-    with path.open("rb") as file:
-        file.seek(start)
-        return "\n".join(file.read().decode(errors="replace").strip().splitlines()[-n_lines:])

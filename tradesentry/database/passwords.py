@@ -69,5 +69,7 @@ def read_passwords(path: Path) -> dict[str, str]:
             code="passwords_lost",
         ) from error
     if not isinstance(values, Mapping) or not all(isinstance(value, str) for value in values.values()):
-        raise DatabaseError(f"{path} does not hold one password per role. Restore it from a backup.", code="passwords_lost")
+        raise DatabaseError(
+            f"{path} does not hold one password per role. Restore it from a backup.", code="passwords_lost"
+        )
     return dict(values)

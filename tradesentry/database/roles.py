@@ -51,9 +51,7 @@ def provision(url: str, passwords: Mapping[str, str], *, database: str = DATABAS
                     verb, sql.Identifier(role), options, sql.Literal(passwords[role])
                 )
             )
-            connection.execute(
-                sql.SQL("ALTER ROLE {} SET search_path = public, queue").format(sql.Identifier(role))
-            )
+            connection.execute(sql.SQL("ALTER ROLE {} SET search_path = public, queue").format(sql.Identifier(role)))
             connection.execute(
                 sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = {}").format(
                     sql.Identifier(role), sql.Literal(f"{_IDLE_SECONDS}s")
@@ -72,9 +70,9 @@ def create_database(connection: psycopg.Connection[tuple[object, ...]], database
     name = sql.Identifier(database)
     if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
         connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0").format(
-                name, sql.Identifier(OWNER)
-            )
+            sql.SQL(
+                "CREATE DATABASE {} OWNER {} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+            ).format(name, sql.Identifier(OWNER))
         )
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
     connection.execute(
