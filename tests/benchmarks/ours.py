@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from peers.protocol import Describe, Job, Outcome, Work, new_trades, serve
 from sma_cross import SmaCross, SmaCrossConfig
-from workloads import CAPITAL, COMMISSION_FRACTION, MINUTE_NS, PIP, TICK, Bars, read_bars
+from workloads import CAPITAL, COMMISSION_FRACTION, MINUTE_NS, PIP, TICK, VARIANTS, Bars, read_bars
 
 import tradesentry
 from tradesentry.backtest.arena import Arena, Lane
@@ -64,9 +64,9 @@ def new_markets(series: Series, costs: CostProfile) -> Any:
     return markets
 
 
-def new_arena(series: Series, markets: Any) -> Arena:
+def new_arena(series: Series, markets: Any, config: SmaCrossConfig | None = None) -> Arena:
     """Return fresh memory for one run: account, books and states before the first bar."""
-    config = SmaCrossConfig()
+    config = config or SmaCrossConfig()
     rules = new_rules(bar_ns=MINUTE_NS, pip=PIP, weekend="hold")[0]
     lanes = [Lane(m, SmaCross.new_params(config), SmaCross.new_state(config), rules) for m in range(len(series))]
     account = new_account(CAPITAL, LIMITS, n_currencies=len(series) + 1, equity_step_ns=HOUR_NS)
@@ -78,6 +78,25 @@ def back_test(series: Series, markets: Any) -> Arena:
     arena = new_arena(series, markets)
     arena.run()
     return arena
+
+
+def sweep(series: Series, markets: Any, n_variants: int) -> tuple[np.ndarray[Any, Any], float]:
+    """Return all trades of the first variants, each on an account of its own, and their profit."""
+    trades, net = [], 0.0
+    for fast_bars, slow_bars in VARIANTS[:n_variants]:
+        arena = new_arena(series, markets, SmaCrossConfig(fast_bars=fast_bars, slow_bars=slow_bars))
+        arena.run()
+        trades.append(np.array(arena.trade_rows["net"]))
+        net += float(arena.account.balance[0]) - CAPITAL
+    return np.concatenate(trades), net
+
+
+def describe_sweep(result: tuple[np.ndarray[Any, Any], float]) -> Outcome:
+    """Return what a sweep found: how many trades, and their results."""
+    nets, total = result
+    trades = new_trades(len(nets))
+    trades["net"] = nets
+    return Outcome(trades, total)
 
 
 def describe(arena: Arena, series: Series) -> Outcome:
@@ -103,6 +122,8 @@ def prepare(job: Job, *, costs: str) -> tuple[Work, Describe]:
     stored = read_bars(job.data, job.n_symbols, job.n_bars_stored)
     series = {symbol: to_bars(bars[: job.n_bars]) for symbol, bars in stored.items()}
     markets = new_markets(series, COSTS[costs])
+    if job.n_variants > 1:
+        return functools.partial(sweep, series, markets, job.n_variants), describe_sweep
     return functools.partial(back_test, series, markets), functools.partial(describe, series=series)
 
 

@@ -57,6 +57,10 @@ BASE_CURRENCIES: Final = (
 """The 20 symbols of W3 are these against USD: made-up prices near 1.1, so that no engine converts currencies."""
 
 
+VARIANTS: Final = tuple((fast, slow) for fast in range(10, 35) for slow in range(40, 120, 2))
+"""Lengths of the averages in W2, bars."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One measured task.
@@ -66,16 +70,19 @@ class Workload:
         title: As in the tables.
         n_symbols: Series that share one account.
         n_bars: Bars per series.
+        n_variants: Back-tests of different averages on the same bars.
     """
 
     name: str
     title: str
     n_symbols: int
     n_bars: int
+    n_variants: int = 1
 
 
 WORKLOADS: Final = {
     "w1": Workload("w1", "W1 one back-test", 1, 1_000_000),
+    "w2": Workload("w2", "W2 1,000 variants", 1, 100_000, 1_000),
     "w3": Workload("w3", "W3 20 symbols, one account", 20, 250_000),
     "cold": Workload("cold", "cold: new process, imports included", 1, 100_000),
 }

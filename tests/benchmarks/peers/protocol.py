@@ -24,12 +24,13 @@ class Job:
     """What an adapter is asked to do.
 
     Args:
-        workload: "w1", "w3", "cold" or "agreement".
+        workload: "w1", "w2", "w3", "cold" or "agreement".
         data: Folder written by `workloads.write_bars`.
         n_symbols: Series sharing one account.
         n_bars_stored: Bars per series in the files.
         n_bars: Bars per series to use, the first of those stored.
         n_runs: How often `work` will be called, for engines that run once.
+        n_variants: Back-tests of `workloads.VARIANTS` that one call of `work` runs.
     """
 
     workload: str
@@ -38,6 +39,7 @@ class Job:
     n_bars_stored: int
     n_bars: int
     n_runs: int
+    n_variants: int = 1
 
 
 Work = Callable[[], Any]
@@ -72,12 +74,14 @@ def serve(engine: str, version: Callable[[], str], prepare: Prepare) -> None:
     parser.add_argument("--symbols", type=int, default=1)
     parser.add_argument("--bars-stored", type=int, required=True)
     parser.add_argument("--bars", type=int, required=True)
+    parser.add_argument("--variants", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="untimed runs before the timed ones")
     parser.add_argument("--trades", type=Path, help="where to save the trades")
     args = parser.parse_args()
 
-    job = Job(args.workload, args.data, args.symbols, args.bars_stored, args.bars, args.warm_up + args.repeats)
+    n_runs = args.warm_up + args.repeats
+    job = Job(args.workload, args.data, args.symbols, args.bars_stored, args.bars, n_runs, args.variants)
     work, describe = prepare(job)
     for _ in range(args.warm_up):
         work()
@@ -93,7 +97,7 @@ def serve(engine: str, version: Callable[[], str], prepare: Prepare) -> None:
     answer = {
         "engine": engine,
         "version": version(),
-        "bars": job.n_bars * job.n_symbols,
+        "bars": job.n_bars * job.n_symbols * job.n_variants,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "n_trades": len(outcome.trades),
