@@ -9,7 +9,6 @@ from tests.unit.apps.smedge.factories import (
     SWEPT,
     intents_of,
     leg,
-    ns,
     only,
     order,
     pips,
@@ -67,8 +66,8 @@ def test_sweep_must_be_reclaimed_in_time(reclaim, kind):
 
 @pytest.mark.parametrize(("n_between", "is_found"), [(7, True), (8, False)])
 def test_sweep_lies_at_most_the_lookback_before_the_choch(n_between, is_found):
-    # The sweep is known on the second bar; the CHoCH comes n_between + 1 bars later.
-    bars = story(*SWEPT, *[(-4, 0, -5, -4)] * n_between, CHOCH)
+    # The sweep is known on the second bar; the CHoCH comes n_between + 1 bars later and sweeps nothing itself.
+    bars = story(*SWEPT, *[(-4, 0, -5, -4)] * n_between, (-4, 14, -5, 12))
 
     arena = watch(bars, 3 + n_between, lookback=8)
 
@@ -76,11 +75,11 @@ def test_sweep_lies_at_most_the_lookback_before_the_choch(n_between, is_found):
     assert (leg(arena) is not None) == is_found
 
 
-@pytest.mark.parametrize(("body", "is_found"), [(7.9, False), (8.0, True), (8.1, True)])
+@pytest.mark.parametrize(("body", "is_found"), [(7.9, False), (8.1, True)])
 def test_break_needs_its_displacement(body, is_found):
     arena = watch(story((0, 14, -1, body)), 1)
 
-    # 0.8 x 10 pips; equality is enough.
+    # 0.8 x 10 pips.
     assert state_of(arena).structure.direction == 1
     assert (leg(arena) is not None) == is_found
 
@@ -152,8 +151,8 @@ def test_gap_whose_middle_bar_is_the_break_counts():
 
 
 def test_gap_one_bar_later_does_not():
-    # The low of 15 on the second bar after the break leaves a gap above 14, the high of the break.
-    arena = watch(story(*SWEPT, CHOCH, (12, 22, 2, 21), (21, 25, 15, 24)), 5, zone="fvg")
+    # The low of 17 on the second bar after the break leaves a gap above 14, the high of the break.
+    arena = watch(story(*SWEPT, CHOCH, (12, 22, 2, 21), (21, 25, 17, 24)), 5, zone="fvg")
 
     assert state_of(arena).gaps.new_direction == 1
     assert leg(arena).n_zones == 0
@@ -221,20 +220,21 @@ def test_gap_is_entered_at_its_edge_or_middle(point, price):
 
 
 def test_stop_lies_beyond_the_sweep_where_that_went_further():
-    # The sweep down to -14 comes from an earlier bar; the block of the break is the later low of -9.
-    rows = ((0, 1, -14, -4), (-4, 1, -5, -4), (-4, 0, -5, -4), (-4, 0, -5, -4), (-4, 0, -5, -4), (-4, 1, -9, -7), *SWEPT)
+    # A sweep down to -14; then a swing high of 3, three bars on both sides, and its break: the block's low is -7.
+    rows = (
+        (0, 1, -14, -7), (-7, 2, -8, -4), (-4, 1, -6, -4), (-4, 1, -6, -4), (-4, 3, -5, 0), (0, 2, -7, -3),
+        (-3, 1, -6, -4), (-4, 0, -6, -3), (-3, 14, -4, 12),
+    )  # fmt: skip
 
-    arena = watch(story(*rows, CHOCH), len(rows) + 1)
+    arena = watch(story(*rows), 9)
 
+    assert (pips(leg(arena).start), pips(leg(arena).block_far)) == (-7.0, -7.0)
     assert leg(arena).sweep_id > 0
-    assert leg(arena).stop <= min(leg(arena).block_far, state_of(arena).sweeps[0].extreme)
-    assert leg(arena).stop == pytest.approx(
-        min(leg(arena).block_far, state_of(arena).sweeps[0].extreme) - 0.1 * leg(arena).atr
-    )
+    assert leg(arena).stop == pytest.approx(1.1 - 0.0014 - 0.1 * leg(arena).atr)
 
 
-def peak(price, *, hours=3):
-    """Bars that leave a pool at `price` above a story: a spike some hours before it."""
+def peak(price, *, hours=20):
+    """Bars that leave a pool at `price` above a story: a spike so long before it that the ATR has forgotten it."""
     bars = story(*SWEPT, CHOCH, (12, 13, 0, 3))
     at = row_at(bars, START) - 4 * hours
     bars.high[at] = 1.1 + price * 0.0001
@@ -245,7 +245,7 @@ def peak(price, *, hours=3):
     ("price", "options", "target"),
     [
         (25, {}, 25.0),
-        (25, {"target": "1.5R"}, 17.6),
+        (25, {"target": "1.5R"}, 17.7),
         (25, {"target": "2R"}, 23.2),
         (25, {"target": "3R"}, 34.3),
         (16, {}, 23.2),  # 15 pips away, 1.35 R: passed over, and there is no other
@@ -255,13 +255,12 @@ def peak(price, *, hours=3):
     ],
 )
 def test_target_is_the_next_pool_within_its_limits(price, options, target):
-    # A spike three hours before makes the ATR a little larger: that moves the stop by less than a tick here.
-    assert order(watch(peak(price), 3, **options))[3] == pytest.approx(target, abs=0.35)
+    assert order(watch(peak(price), 3, **options))[3] == pytest.approx(target)
 
 
 def test_pool_too_near_gives_way_to_the_next():
     bars = peak(16)
-    bars.high[row_at(bars, START) - 24] = 1.1030
+    bars.high[row_at(bars, START) - 60] = 1.1030
 
     assert order(watch(bars, 3))[3] == 30.0
 
@@ -284,8 +283,8 @@ def test_target_comes_a_spread_before_the_pool():
 def test_price_at_the_pool_without_us_ends_the_idea():
     bars = peak(25)
     at = row_at(bars, START) + 3
-    bars.high[at:] = 1.1024
-    bars.open[at:] = bars.close[at:] = 1.1015
+    bars.high[at:] = 1.1012
+    bars.open[at:] = bars.close[at:] = 1.1011
     bars.low[at:] = 1.1010
     reached = bars.copy()
     reached.high[at + 1] = 1.1025
@@ -296,12 +295,21 @@ def test_price_at_the_pool_without_us_ends_the_idea():
     assert leg(watch(reached, 5)) is None
 
 
-def test_new_pool_renews_the_target_of_the_order():
+def test_new_pivot_renews_the_target_of_the_order():
     # A high of 20 that stands out from three bars on both sides is a pool when they have closed: 19 / 11.1 = 1.7 R.
-    bars = story(*SWEPT, CHOCH, (12, 20, 11, 13), *[STAY] * 3)
+    start = "2024-06-12T09:15"
+    bars = story(*SWEPT, CHOCH, (12, 20, 11, 13), *[STAY] * 3, start=start)
 
-    assert order(watch(bars, 6))[3] == 23.2
-    assert order(watch(bars, 7)) == (1, 1.0, -10.1, 20.0)
+    assert order(watch(bars, 6, start=start)) == ORDER
+    assert order(watch(bars, 7, start=start)) == (1, 1.0, -10.1, 20.0)
+
+
+def test_completed_session_renews_the_target_of_the_order():
+    # Tokyo closes at 09:00 UTC, with the bar that reaches 20.
+    bars = story(*SWEPT, CHOCH, (12, 20, 11, 13), STAY)
+
+    assert order(watch(bars, 3)) == ORDER
+    assert order(watch(bars, 4)) == (1, 1.0, -10.1, 20.0)
 
 
 def test_choch_against_it_ends_the_idea():
@@ -529,16 +537,11 @@ def test_bad_bar_changes_nothing():
     assert when(only(play(bars)).entry_ns) == "Wed 08:45"
 
 
-def test_story_begins_after_the_warm_up():
-    assert row_at(story(*SWEPT), START) > 16
-    assert ns(START) > 0
-
-
 def test_no_order_before_the_warm_up():
-    bars = story(*SWEPT, CHOCH, (12, 13, 0, 3), start="2024-06-10T07:00", **{"start_": None} if False else {})
+    bars = story(*SWEPT, CHOCH)
 
-    # With the H4 trend asked for, 155 H4 bars are needed; here there are a few.
-    arena = play(bars, trend_mode="ema")
-
-    assert len(arena.trade_rows) == 0
-    assert leg(arena) is None
+    # A trend of EMA needs 155 H4 bars, one of structure 12 (192 bars of M15); the story begins after 224.
+    assert leg(watch(bars, 3, trend_mode="ema")) is None
+    assert resolve(bars, trend_mode="structure").config.trend_mode == "structure"
+    early = story(*SWEPT, CHOCH, start="2024-06-10T02:00")
+    assert order(watch(early, 3, start="2024-06-10T02:00")) is None
