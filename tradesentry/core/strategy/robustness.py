@@ -207,10 +207,19 @@ def _paid(trades: Records) -> Any:
 
 
 def _same_trades(cheap: Records, dear: Records) -> list[tuple[int, int]]:
-    """Return the rows of trades that both runs made, as `PLACE` tells them apart."""
+    """Return the rows of trades that both runs made, as `PLACE` tells them apart.
 
-    def places(trades: Records) -> dict[tuple[int, ...], int]:
-        keys = list(zip(*(trades[name].tolist() for name in PLACE), strict=True))
+    A part of a basket is the same only when all of the basket is: its target follows from every fill.
+    """
+
+    def places(trades: Records) -> dict[tuple[Any, ...], int]:
+        owners = list(zip(*(trades[name].tolist() for name in ("market", "variant", "basket")), strict=True))
+        places_only = list(zip(*(trades[name].tolist() for name in PLACE), strict=True))
+        parts: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        for owner, place in zip(owners, places_only, strict=True):
+            parts.setdefault(owner, []).append(place)
+        whole = {owner: tuple(sorted(own)) if owner[2] else () for owner, own in parts.items()}
+        keys = [(*place, whole[owner]) for owner, place in zip(owners, places_only, strict=True)]
         counts = Counter(keys)
         return {key: i for i, key in enumerate(keys) if counts[key] == 1}
 
