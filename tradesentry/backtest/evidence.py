@@ -173,7 +173,10 @@ def sentence(found: Evidence, *, what: str) -> tuple[str, str]:
     ratio = f"Sharpe ratio {found.sharpe:.2f}, deflated probability {100 * found.deflated_sharpe:.0f} %"
     tried = f"{found.n_trials:,} variant{'s' * (found.n_trials != 1)} tried on these markets"
     if found.sharpe < 0:
-        return f"It loses money: {_lower(what)} has a Sharpe ratio of {found.sharpe:.2f} after costs.", "bad"
+        lost = f"{_lower(what)} has a Sharpe ratio of {found.sharpe:.2f} after costs"
+        if found.probabilistic_sharpe < 1.0 - CONFIDENCE:
+            return f"It loses money: {lost}.", "bad"
+        return f"No evidence of an edge: {lost}, a loss within noise.", "neutral"
     if not found.is_edge:
         luck = (
             f"luck alone is expected to show {found.luck_sharpe:.2f}" if found.n_trials > 1 else "that is within noise"

@@ -128,9 +128,6 @@ def collect(run: ResolvedRun, arena: Arena, *, seconds: float) -> BacktestResult
     names = [s.symbol for s in data.series]
     traded = data.series[: data.n_traded]
     n_bars = sum(len(s.bars) for s in traded)
-    account = arena.account[0]
-    state = TradingState(int(account.trading_state))
-    is_active = state is TradingState.ACTIVE
     return BacktestResult(
         app=run.strategy.name,
         symbols=tuple(names[: data.n_traded]),
@@ -154,12 +151,19 @@ def collect(run: ResolvedRun, arena: Arena, *, seconds: float) -> BacktestResult
         warnings=list(run.warnings),
         intrabar=run.config.intrabar,
         timing={"bars": n_bars, "seconds": seconds, "bars_per_second": n_bars / seconds if seconds > 0 else 0.0},
-        status={
-            "state": state.name,
-            "since": None if is_active else int(account.state_ns),
-            "reason": "" if is_active else ExitReason(int(account.state_reason)).name.lower(),
-        },
+        status=_status(arena.account[0]),
     )
+
+
+def _status(account: Any) -> dict[str, Any]:
+    """Return the final trading state of an account, and since when and why it is not active."""
+    state = TradingState(int(account.trading_state))
+    is_active = state is TradingState.ACTIVE
+    return {
+        "state": state.name,
+        "since": None if is_active else int(account.state_ns),
+        "reason": "" if is_active else ExitReason(int(account.state_reason)).name.lower(),
+    }
 
 
 def describe_costs(run: ResolvedRun) -> dict[str, Any]:
@@ -255,7 +259,13 @@ def backtest(
     run = resolve_run(
         name, bars=bars, config=config, path=path, overrides=overrides, settings=checked_settings(settings)
     )
-    result = play(run, progress=progress)
+    return _compared(run, play(run, progress=progress), cost_levels=cost_levels, baselines=baselines)
+
+
+def _compared(
+    run: ResolvedRun, result: BacktestResult, *, cost_levels: Sequence[float], baselines: bool
+) -> BacktestResult:
+    """Return the result beside the same run at other cost levels and beside its baselines, as asked for."""
     if cost_levels:
         others = {f"{level:g}x": play(run, cost_scale=level) for level in cost_levels if level != 1.0}
         result = result.with_cost_runs(others)

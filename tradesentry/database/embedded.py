@@ -323,7 +323,8 @@ class EmbeddedPostgres:
             time.sleep(pause)
             pause = min(1.5 * pause, longest)
         raise DatabaseError(
-            f"PostgreSQL did not answer within {RECOVERY_SECONDS:.0f} s. Its last words:\n{last_words(log_file, start)}\n"
+            f"PostgreSQL did not answer within {RECOVERY_SECONDS:.0f} s. Its last words:\n"
+            f"{last_words(log_file, start)}\n"
             "If it is still recovering, start again and wait; else read the log.",
             code="postgres_start",
         )

@@ -79,8 +79,7 @@ class OrderIntent(Base):
         UniqueConstraint("run_id", "bar_close_ns", "intent_index"),
         UniqueConstraint("user_id", "account_id", "seq"),
         CheckConstraint(
-            "num_nulls(run_id, bar_close_ns, intent_index) IN (0, 3) OR (run_id IS NOT NULL AND intent_index IS NULL"
-            " AND bar_close_ns IS NULL)",
+            "(bar_close_ns IS NULL) = (intent_index IS NULL) AND (bar_close_ns IS NULL OR run_id IS NOT NULL)",
             name="decided_by_a_bar",
         ),
         one_of("effect", EFFECTS),

@@ -148,6 +148,21 @@ def test_the_best_of_noise_is_no_evidence_and_a_real_edge_is():
     assert sentence(skilled, what="The best of 100 variants")[0].startswith("The best of 100 variants earned more than")
 
 
+def test_a_loss_is_called_one_only_beyond_noise():
+    returns = noise(500, 1, seed=4)[:, 0]
+    returns -= returns.mean()
+    tried = Tried(1, 0.0)
+
+    slight, clear = (
+        sentence(evidence_of(returns - drift, gains=returns, capital=1.0, tried=tried), what="The walk-forward")
+        for drift in (0.0001, 0.002)
+    )
+
+    assert slight[0].startswith("No evidence of an edge: the walk-forward has a Sharpe ratio of -0.16 after costs")
+    assert clear[0].startswith("It loses money: the walk-forward")
+    assert (slight[1], clear[1]) == ("neutral", "bad")
+
+
 def test_variants_that_lose_to_costs_make_nobody_luckier():
     """Without the cap, heavy losers among the trials would hide a Sharpe ratio of 3 behind their own spread."""
     spread_by_losers = Tried(100, 0.05)

@@ -2,8 +2,9 @@
 
 What only the zone timeframe can change (range, age, height, touches, room, discount) is judged once per bucket and kept
 as candidates; what a bar can change (price, spread) is a comparison with a number of the candidate. Prices of a chart
-are bids: a buy limit and all exits of a short lie one spread higher, so that the chart price that triggers them is the
-one the rule names, and long and short mirror each other exactly.
+are bids. All exits of a short lie one spread higher, so that the chart price that triggers them is the one the rule
+names. A limit fills when the bid trades a spread inside the zone: a purchase rests at the near edge itself, which the
+ask has to come to, a sale one spread above it. So long and short mirror each other exactly.
 """
 
 from typing import Any, Final
@@ -66,17 +67,19 @@ def _touches(params: Any, state: Any, zone: Any) -> int:
 
 
 @kernel
-def spread_limit(params: Any, gain: float, loss: float) -> float:
+def spread_limit(params: Any, gain: float, loss: float, crossed: float) -> float:
     """Return the spread at which reward / risk is just `min_rr`; negative when it never is.
 
-    The spread is paid once on the way to equilibrium, and twice on the way to the stop: crossed, and added to it.
+    Reward / risk is (gain - crossed x spread) / (loss + (1 + crossed) x spread): the stop adds one spread, and an entry
+    at market pays another on both ways.
 
     Args:
         params: Parameters of smclassic.
         gain: Bid distance from entry to equilibrium.
         loss: Bid distance from entry to the stop without its spread.
+        crossed: 1 for an entry at market, 0 for one that rests.
     """
-    return float((gain - params.min_rr * loss) / (1.0 + 2.0 * params.min_rr))
+    return float((gain - params.min_rr * loss) / (crossed + params.min_rr * (1.0 + crossed)))
 
 
 @kernel
@@ -106,7 +109,7 @@ def _judge_zone(params: Any, state: Any, zone: Any, candidate: Any) -> bool:
     level = zone.mid if params.entry == ENTRY_MID else zone.near
     gain = side * (span.equilibrium - level)
     loss = side * (level - zone.far) + params.stop_buffer * atr
-    limit = min(spread_limit(params, gain, loss), whole / MIN_RANGE_SPREADS)
+    limit = min(spread_limit(params, gain, loss, 0.0), whole / MIN_RANGE_SPREADS)
     if not limit >= 0.0 or (params.entry != ENTRY_REJECTION and not has_room(context, side, level)):
         return False
     candidate.zone_id = zone.id
@@ -165,8 +168,8 @@ def rejected_candidate(params: Any, state: Any, bar: Any, spread: float) -> int:
         if candidate.side != side or not (side * (near - reach) >= 0.0 and side * (bar.close - near) > 0.0):
             continue
         further = side * (bar.close - near)
-        limit = min(spread_limit(params, candidate.gain - further, candidate.loss + further), candidate.max_spread)
-        if spread > limit or not has_room(state.context, side, bar.close):
+        payable = spread_limit(params, candidate.gain - further, candidate.loss + further, 1.0)
+        if spread > min(payable, candidate.max_spread) or not has_room(state.context, side, bar.close):
             continue
         if best < 0 or side * (near - state.candidates[best].near) > 0.0:
             best = i
@@ -225,7 +228,7 @@ def make_plan(params: Any, state: Any, candidate: Any, level: float, view: Any, 
         params: Parameters of smclassic.
         state: STATE.
         candidate: CANDIDATE that is entered.
-        level: Bid at which it is entered.
+        level: Edge that a limit rests at, or the close of an entry at market.
         view: VIEW.
         plan: PLAN, overwritten.
     """
@@ -233,8 +236,11 @@ def make_plan(params: Any, state: Any, candidate: Any, level: float, view: Any, 
     side = candidate.side
     spread = view.last_spread
     tick = view.tick
-    entry_cost = spread if side > 0 else 0.0
+    # A sale at the bid and all exits of a short lie a spread higher than the chart price, as does a purchase at market.
     exit_cost = 0.0 if side > 0 else spread
+    entry_cost = exit_cost
+    if params.entry == ENTRY_REJECTION:
+        entry_cost = spread - exit_cost
     plan.zone_id = candidate.zone_id
     plan.side = side
     plan.n_touches = candidate.n_touches
@@ -244,7 +250,7 @@ def make_plan(params: Any, state: Any, candidate: Any, level: float, view: Any, 
     plan.stop = round_to(candidate.far - side * beyond + exit_cost, tick)
     plan.eq, plan.target = targets(params, context, side, spread, tick)
     plan.far = candidate.far
-    plan.second = round_to(candidate.mid + entry_cost, tick)
+    plan.second = round_to(candidate.mid + exit_cost, tick)
     plan.reward = (plan.eq - plan.price) / (plan.price - plan.stop)
     plan.spread = spread
     plan.n_buckets = context.n_buckets

@@ -44,7 +44,7 @@ CANDIDATE = np.dtype(
         ("near", "f8"),
         ("mid", "f8"),
         ("far", "f8"),
-        ("level", "f8"),  # bid at which a resting entry is meant to fill: near, or mid
+        ("level", "f8"),  # where a resting entry lies: near, or mid
         ("loss", "f8"),  # from level to the stop, without any spread
         ("gain", "f8"),  # from level to equilibrium
         ("max_spread", "f8"),  # at which the set-up still pays
@@ -79,7 +79,6 @@ IDEA = np.dtype(
         ("entry_price", "f8"),
         ("units", "f8"),  # of the first tranche, at the last close
         ("taken", "f8"),  # units that left at equilibrium
-        ("near_eq", "f8"),  # a nearer equilibrium that takes the part off, NaN none
         ("is_leaving", "b1"),  # a close at the next open was asked for
         ("has_second", "b1"),  # the second tranche was filled
         ("plan", PLAN),

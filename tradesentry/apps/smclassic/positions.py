@@ -13,7 +13,6 @@ from tradesentry.apps.smclassic.helpers import earned, hits_stop, is_gone_throug
 from tradesentry.apps.smclassic.layout import DEAD, SECOND_TAG
 from tradesentry.apps.smclassic.orders import describe, is_entry_time
 from tradesentry.core.domain.orders import ExitReason
-from tradesentry.core.execution.risk_manager import floor_to
 from tradesentry.core.strategy.intents import LIMIT, cancel, close, enter, modify
 from tradesentry.core.utils.kernel import copy_record, kernel
 
@@ -36,7 +35,6 @@ def _open_idea(state: Any, plan: Any, position: Any) -> None:
     idea.entry_price = position.entry_price
     idea.units = position.units
     idea.taken = 0.0
-    idea.near_eq = math.nan
     idea.is_leaving = False
     idea.has_second = False
     mark_zone(state, plan.zone_id, plan.n_touches + 1)
@@ -138,20 +136,17 @@ def _is_thesis_gone(state: Any, position: Any, bar: Any, view: Any) -> bool:
 
 
 @kernel
-def _move_targets(params: Any, state: Any, position: Any, bar: Any, view: Any, intents: Any, n: int) -> int:
+def _move_targets(params: Any, state: Any, bar: Any, view: Any, intents: Any, n: int) -> int:
     """Take over the equilibrium of a midpoint reset that waits for this exposure, where it is nearer to price.
 
-    The order that takes the part off keeps its price; a nearer equilibrium is watched instead (`near_eq`), and the rest
-    stays at or beyond it until it is gone. A target that price has already passed closes at the next open.
+    What leaves at the equilibrium of the entry leaves there; the target of the rest comes no nearer than that. A target
+    that price has already passed closes at the next open.
     """
     plan = state.idea.plan
     side = plan.side
-    eq, target = targets(params, state.context, side, view.last_spread, view.tick)
-    if params.eq_fraction < 1.0 and position.n_partials == 0:
-        if side * (plan.eq - eq) > 0.0:
-            state.idea.near_eq = eq
-        if side * (plan.eq - target) > 0.0:
-            target = plan.eq
+    _, target = targets(params, state.context, side, view.last_spread, view.tick)
+    if params.eq_fraction < 1.0 and side * (plan.eq - target) > 0.0:
+        target = plan.eq
     if not side * (plan.target - target) > 0.0:
         return n
     present = bar.close if side > 0 else bar.close + view.last_spread
@@ -159,23 +154,6 @@ def _move_targets(params: Any, state: Any, position: Any, bar: Any, view: Any, i
         return _leave(state, view, intents, n)
     plan.target = target
     return modify(intents, n, 0, math.nan, target)
-
-
-@kernel
-def _take_part(params: Any, state: Any, bar: Any, view: Any, intents: Any, n: int) -> int:
-    """Take the part off at the next open once price has reached the nearer equilibrium of a reset that waits."""
-    idea = state.idea
-    side = idea.plan.side
-    best = bar.high if side > 0 else bar.low + view.last_spread
-    if not side * (best - idea.near_eq) >= 0.0:
-        return n
-    idea.near_eq = math.nan
-    for i in range(view.n_positions):
-        position = view.positions[i]
-        left = position.units - floor_to(params.eq_fraction * position.initial_units, view.unit_step)
-        if position.n_partials == 0:
-            n = close(intents, n, position.id, left if left >= view.unit_min else 0.0, _BY_STRATEGY)
-    return n
 
 
 @kernel
@@ -206,11 +184,9 @@ def manage(params: Any, state: Any, bar: Any, view: Any, intents: Any, n: int) -
     if _is_thesis_gone(state, position, bar, view):
         return _leave(state, view, intents, n)
     if state.context.is_deferred:
-        n = _move_targets(params, state, position, bar, view, intents, n)
+        n = _move_targets(params, state, bar, view, intents, n)
         if idea.is_leaving:
             return n
-    if not math.isnan(idea.near_eq):
-        n = _take_part(params, state, bar, view, intents, n)
     if params.tranches > 1:
         n = _rest_second(params, state, position, bar, view, intents, n)
     return n

@@ -183,3 +183,29 @@ def drop_plan(basket: Any) -> None:
     """Forget a grid that has not filled."""
     basket.phase = _FLAT
     basket.target = np.nan
+
+
+@kernel
+def count_levels(state: Any) -> None:
+    """Count what rests and what is held, so that the next bar can tell at once whether anything happened."""
+    state.n_resting = 0
+    state.n_open = 0
+    for index in range(2):
+        basket = state.baskets[index]
+        basket.n_waiting = 0
+        if basket.phase == _FLAT:
+            continue
+        for i in range(basket.n):
+            mark = basket.marks[i]
+            if mark == _WAITING:
+                basket.n_waiting += 1
+            elif mark == _RESTING:
+                state.n_resting += 1
+            elif mark == _FILLED:
+                state.n_open += 1
+
+
+@kernel
+def is_unchanged(state: Any, view: Any) -> bool:
+    """Return whether no level was filled, left or pulled since the last bar: a fill takes an order away."""
+    return bool(view.n_orders == state.n_resting and view.n_positions == state.n_open)

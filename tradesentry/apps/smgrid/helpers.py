@@ -20,6 +20,7 @@ _BASE: Final = int(ZoneKind.BASE)
 _BLOCK: Final = int(ZoneKind.ORDER_BLOCK)
 _WAITING: Final = int(Mark.WAITING)
 _RESTING: Final = int(Phase.RESTING)
+_NUDGE: Final = 1e-4
 BAND: Final = 1
 """`anchor` atr_band."""
 ZONE_EXIT: Final = 1
@@ -28,6 +29,13 @@ STOP_SPREADS: Final = 3.0
 """The hard stop lies at least that far beyond the deepest level; a nearer one would be refused."""
 REPLAN: Final = 0.25
 """Change of the step, as a share, at which a band without fills is planned anew."""
+
+
+@kernel
+def on_grid(price: float, side: int, tick: float) -> float:
+    """Return a price on the tick grid; half ticks go up for a buy grid and down for a sell grid, as in a mirror."""
+    # Sums of prices are a little off a half tick; the nudge makes all of them one.
+    return float(side * round_to(side * price + _NUDGE * tick, tick))
 
 
 @kernel
@@ -216,9 +224,9 @@ def plan(params: Any, context: Any, basket: Any, side: int, view: Any) -> bool:
     near = basket.prices[0]
     entry_cost = spread if side > 0 else 0.0
     stop = basket.prices[basket.n - 1] - side * beyond
-    basket.stop = round_to(stop if side > 0 else stop + spread, tick)
+    basket.stop = on_grid(stop if side > 0 else stop + spread, side, tick)
     for i in range(basket.n):
-        basket.prices[i] = round_to(basket.prices[i] + entry_cost, tick)
+        basket.prices[i] = on_grid(basket.prices[i] + entry_cost, side, tick)
         basket.marks[i] = _WAITING
     return bool(_aim(params, context, basket, side, near, spread) and _size(params, basket, side, view) > 0)
 

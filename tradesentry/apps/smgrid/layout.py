@@ -73,6 +73,7 @@ BASKET = np.dtype(
         ("zone", CANDIDATE),  # what it is anchored to; kind NONE for a band
         ("anchor", "f8"),  # midpoint of a band
         ("n", "i8"),  # levels used
+        ("n_waiting", "i8"),  # levels that may rest and do not, as of the last bar
         ("n_filled", "i8"),  # deepest level filled so far
         ("prices", "f8", (N_LEVELS,)),  # of the orders
         ("units", "f8", (N_LEVELS,)),
@@ -126,6 +127,8 @@ STATE = np.dtype(
         ("events", zone_context.EVENTS),
         ("context", zone_context.STATE),
         ("n_baskets", "i8"),  # the last id
+        ("n_resting", "i8"),  # levels of both baskets that rest after this bar's decisions
+        ("n_open", "i8"),  # and those held
         ("held", HELD),
         ("baskets", BASKET, (2,)),  # buy, sell
     ],

@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from tradesentry.apps.smgrid.baskets import drop_plan, end_basket
-from tradesentry.apps.smgrid.helpers import floating, held_target, is_gone, level_target
+from tradesentry.apps.smgrid.helpers import floating, held_target, is_gone, level_target, on_grid
 from tradesentry.apps.smgrid.layout import Mark, Phase
 from tradesentry.core.domain.orders import ExitReason, SizeRule
-from tradesentry.core.execution.risk_manager import floor_to, round_to
+from tradesentry.core.execution.risk_manager import floor_to
 from tradesentry.core.strategy.intents import LIMIT, cancel, close, enter, modify
 from tradesentry.core.utils.kernel import kernel
 
@@ -75,7 +75,7 @@ def place_levels(params: Any, basket: Any, side: int, bar: Any, view: Any, inten
             continue
         if not side * (present - price) > 0.5 * view.tick:
             continue
-        target = level_target(params, basket, side, i + 1, view.price_unit_value)
+        target = on_grid(level_target(params, basket, side, i + 1, view.price_unit_value), side, view.tick)
         n = enter(intents, n, LIMIT, side, price, basket.stop, target, basket.units[i])
         intent = intents[n - 1]
         intent.size_rule = _UNITS
@@ -93,11 +93,11 @@ def _move_targets(basket: Any, held: Any, side: int, exit_price: float, view: An
 
     Past its time stop a basket waits for its break-even, or for the next tick where price is past that.
     """
-    target = round_to(held_target(basket, held, side, view.price_unit_value), view.tick)
+    target = on_grid(held_target(basket, held, side, view.price_unit_value), side, view.tick)
     if not side * (target - exit_price) > 0.5 * view.tick:
         if not basket.is_free:
             return _leave(basket, held, intents, n, _BY_TARGET)
-        target = round_to(exit_price + side * view.tick, view.tick)
+        target = on_grid(exit_price + side * view.tick, side, view.tick)
     basket.target = target
     basket.fx_day = view.clock.fx_day
     basket.held_levels = held.levels
@@ -138,6 +138,16 @@ def _is_broken_against(params: Any, context: Any, basket: Any, side: int) -> boo
     if not params.deleverage or basket.is_halved or 2 * basket.n_filled < basket.n:
         return False
     return bool(context.bos == -side or context.choch == -side)
+
+
+@kernel
+def is_idle(params: Any, context: Any, basket: Any, side: int, view: Any) -> bool:
+    """Return whether `manage_held` would do nothing on a bar that changed nothing in the book."""
+    if basket.is_over or basket.is_free or params.recycle or basket.fx_day != view.clock.fx_day:
+        return False
+    if view.bar_index - basket.first_bar + 1 >= params.time_stop or (basket.n_waiting > 0 and not view.is_blocked):
+        return False
+    return bool(not _is_broken_against(params, context, basket, side))
 
 
 @kernel

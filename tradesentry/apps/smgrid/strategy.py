@@ -8,7 +8,7 @@ that rests or is held; its exits, targets and levels; new grids for the next bar
 from typing import Any, ClassVar, Final
 
 from tradesentry.apps.smgrid import layout
-from tradesentry.apps.smgrid.baskets import follow
+from tradesentry.apps.smgrid.baskets import count_levels, follow, is_unchanged
 from tradesentry.apps.smgrid.configs.smgrid_config import SMGridConfig
 from tradesentry.apps.smgrid.helpers import (
     BAND,
@@ -21,7 +21,7 @@ from tradesentry.apps.smgrid.helpers import (
     plan,
 )
 from tradesentry.apps.smgrid.layout import STATE, Phase, ZoneKind
-from tradesentry.apps.smgrid.orders import manage_held, place_levels, withdraw
+from tradesentry.apps.smgrid.orders import cancel_levels, is_idle, manage_held, place_levels, withdraw
 from tradesentry.core.domain.orders import Status
 from tradesentry.core.strategy.base_strategy import BaseStrategy
 from tradesentry.core.strategy.indicators import hygiene, volatility, zone_context
@@ -40,17 +40,6 @@ SWITCH: Final = 0.5
 
 
 @kernel
-def _exposure(state: Any, view: Any) -> float:
-    """Return the units held on this market."""
-    if state.baskets[0].phase <= _RESTING and state.baskets[1].phase <= _RESTING and view.n_positions == 0:
-        return 0.0
-    total = 0.0
-    for i in range(view.n_positions):
-        total += view.positions[i].units
-    return total
-
-
-@kernel
 def _is_closed(params: Any, state: Any, bar: Any, view: Any) -> bool:
     """Return whether no grid may be opened or rest without fills: blocked, wide spread, warm-up, end of the week."""
     if view.is_blocked or is_wide(params, view) or state.hygiene.n_good <= params.warmup_bars:
@@ -65,13 +54,23 @@ def _manage(params: Any, state: Any, index: int, is_closed: bool, bar: Any, view
     basket = state.baskets[index]
     side = 1 - 2 * index
     held = state.held
-    follow(params, state.context, basket, held, side, bar, view)
+    context = state.context
+    is_off = is_closed or basket.is_over or state.hygiene.is_reset
+    if is_unchanged(state, view):
+        if basket.phase == _HELD and is_idle(params, context, basket, side, view):
+            return n
+        if basket.phase == _RESTING and not is_off and not is_against(params, context, side):
+            if not is_stale(params, context, basket, view):
+                return place_levels(params, basket, side, bar, view, intents, n) if basket.n_waiting > 0 else n
+    follow(params, context, basket, held, side, bar, view)
     if basket.phase == _HELD:
-        return manage_held(params, state.context, basket, held, side, bar, view, intents, n)
+        return manage_held(params, context, basket, held, side, bar, view, intents, n)
+    if basket.phase == _FLAT:
+        # It has ended: what still rests of it must never fill.
+        return cancel_levels(basket, held, intents, n)
     if basket.phase != _RESTING:
         return n
-    is_off = is_closed or basket.is_over or state.hygiene.is_reset
-    if is_off or is_against(params, state.context, side) or is_stale(params, state.context, basket, view):
+    if is_off or basket.is_over or is_against(params, context, side) or is_stale(params, context, basket, view):
         return withdraw(basket, held, intents, n)
     return place_levels(params, basket, side, bar, view, intents, n)
 
@@ -171,11 +170,14 @@ def step(params: Any, state: Any, bar: Any, view: Any, intents: Any) -> int:
         return 0
     seen = state.hygiene.bar
     context = state.context
-    exposure = _exposure(state, view)
-    status = zone_context.update(params.context, context, state.hygiene, view.clock, exposure, state.events)
+    status = zone_context.update(
+        params.context, context, state.hygiene, view.clock, float(view.n_positions), state.events
+    )
     if status != _OK:
         return -status
     is_closed = _is_closed(params, state, seen, view)
+    has_changed = not is_unchanged(state, view)
+    last_id = state.n_baskets
     n = 0
     for index in range(2):
         if state.baskets[index].phase != _FLAT:
@@ -183,9 +185,12 @@ def step(params: Any, state: Any, bar: Any, view: Any, intents: Any) -> int:
     if context.n_new > 0 and params.anchor != BAND:
         for index in range(2):
             find_candidate(params, context, state.baskets[index], 1 - 2 * index, seen.close, seen.close_ns)
-    if is_closed or not volatility.is_ready(params.context.midpoint.dealing_range.structure.atr, context.atr):
-        return n
-    return _open_grids(params, state, seen, view, intents, n)
+    is_known = volatility.is_ready(params.context.midpoint.dealing_range.structure.atr, context.atr)
+    if is_known and not is_closed:
+        n = _open_grids(params, state, seen, view, intents, n)
+    if has_changed or n > 0 or state.n_baskets != last_id:
+        count_levels(state)
+    return n
 
 
 class SMGridStrategy(BaseStrategy):

@@ -76,8 +76,8 @@ class OrderRequest:
     allow_partial: bool = False
     reference_price: float | None = None
     """What the decision expected to pay; a venue of ours cancels a market entry that opens half a stop away."""
-    exits: bytes | None = None
-    """EXITS record, for venues with `native_exits`."""
+    exits: str | None = None
+    """Bytes of an EXITS record in hexadecimal, for venues with `native_exits`."""
     stamp: CommandStamp = NO_STAMP
 
 

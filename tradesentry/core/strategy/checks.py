@@ -204,9 +204,9 @@ def check_restart(player: Player, bars: BarsBySymbol, *, n_cuts: int = 3) -> Che
         for row in ("next_bar", "next_close_ns", "fine_from", "fine_to"):
             second.series[row] = first.series[row]
         _make_room(first, second)
-        for name in OUTPUTS:
-            written: Any = getattr(first, name)
-            getattr(second, name)[: len(written)] = written
+        for output in OUTPUTS:
+            written: Any = getattr(first, output)
+            getattr(second, output)[: len(written)] = written
         while second.play():
             pass
         found = first_difference(whole.trade_rows, second.trade_rows, what="trade") or (

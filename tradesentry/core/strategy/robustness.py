@@ -19,7 +19,7 @@ from tradesentry.core.strategy.checks import MIN_TRADES, CheckResult, Records
 
 CHANGE = 0.1
 """Share by which a parameter is moved up and down."""
-HELP_R = 1e-3
+HELP_R = 1e-2
 """Gain by more cost, R, below which rounding to ticks and of conversion rates explains it."""
 JUDGED = 0.25
 """Steps above this share are shown and not judged: the next choice or whole number is another strategy."""
@@ -207,10 +207,21 @@ def _paid(trades: Records) -> Any:
 
 
 def _same_trades(cheap: Records, dear: Records) -> list[tuple[int, int]]:
-    """Return the rows of trades that both runs made, as `PLACE` tells them apart."""
+    """Return the rows of trades that both runs made, as `PLACE` tells them apart.
 
-    def places(trades: Records) -> dict[tuple[int, ...], int]:
-        keys = list(zip(*(trades[name].tolist() for name in PLACE), strict=True))
+    A part of a basket is the same only when all of the basket is: its target follows from every fill.
+    """
+
+    def places(trades: Records) -> dict[tuple[Any, ...], int]:
+        owners = list(zip(*(trades[name].tolist() for name in ("market", "variant", "basket")), strict=True))
+        # A strategy that meant another stop had another plan; decisions themselves do not see the scale of costs.
+        stops = np.nan_to_num(np.round(trades["stop_at_entry"], 9), nan=-1.0).tolist()
+        places_only = list(zip(*(trades[name].tolist() for name in PLACE), stops, strict=True))
+        parts: dict[tuple[int, ...], list[tuple[Any, ...]]] = {}
+        for owner, place in zip(owners, places_only, strict=True):
+            parts.setdefault(owner, []).append(place)
+        whole = {owner: tuple(sorted(own)) if owner[2] else () for owner, own in parts.items()}
+        keys = [(*place, whole[owner]) for owner, place in zip(owners, places_only, strict=True)]
         counts = Counter(keys)
         return {key: i for i, key in enumerate(keys) if counts[key] == 1}
 

@@ -84,7 +84,9 @@ def stop_pips(hours: list[Prices] | None = None, *, buffer: float = 0.15) -> flo
     return round(FAR - buffer * wilder(STORY if hours is None else hours), 1)
 
 
-def resolve(bars: Any, *, costs: str = "free", limits: str = "off", capital: float = 100_000, **config: Any) -> ResolvedRun:
+def resolve(
+    bars: Any, *, costs: str = "free", limits: str = "off", capital: float = 100_000, **config: Any
+) -> ResolvedRun:
     """Return a run of smclassic over EURUSD bars."""
     values = {**BARE, "timeframe": "M15", "symbols": ["EURUSD"], **config}
     settings = RunSettings(costs=costs, limits=limits, capital=capital)
@@ -114,7 +116,10 @@ def state(arena: Any) -> Any:
 def orders(arena: Any) -> list[tuple[int, float, float, float]]:
     """Return side, price, stop and target of all resting orders, pips."""
     seen = arena.books[0].seen
-    return [(int(o.side), *(to_pips(x) for x in (o.price, o.stop_loss, o.take_profit))) for o in seen.orders[: seen.n_orders]]
+    return [
+        (int(o.side), *(to_pips(x) for x in (o.price, o.stop_loss, o.take_profit)))
+        for o in seen.orders[: seen.n_orders]
+    ]
 
 
 def positions(arena: Any) -> Any:

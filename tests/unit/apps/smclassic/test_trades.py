@@ -201,15 +201,16 @@ def test_short_is_the_mirror_image_and_pays_its_spread():
 
     trade = only(play(bars))
 
-    # Sold at the bid 32; the bid reaches 40 + 2.0 + a spread when the ask is 44.0. Twelve pips and the spread that
-    # sizing adds: 500 / 0.0013 -> 384,000 units. Bought back at -1.5 and, rounded, at -22.8: the asks of -2.5 and -23.75.
-    assert (trade.side, to_pips(trade.entry_price), to_pips(trade.stop_at_entry)) == (-1, 32.0, 44.0)
-    assert trade.units == 384_000
-    assert trade.net == pytest.approx(230_000 * 0.00335 + 154_000 * 0.00548)
+    # Sold at the bid 33, a spread inside the zone; stopped when the bid comes to 40 + 2.0 + a spread, at the ask 44.0.
+    # Eleven pips and the spread that sizing adds: 500 / 0.0012 -> 416,000 units. Bought back at -1.5 and, rounded, at
+    # -22.8: the asks of -2.5 and -23.75.
+    assert (trade.side, to_pips(trade.entry_price), to_pips(trade.stop_at_entry)) == (-1, 33.0, 44.0)
+    assert trade.units == 416_000
+    assert trade.net == pytest.approx(249_000 * 0.00345 + 167_000 * 0.00558)
 
 
-def test_purchase_pays_the_spread_at_the_limit_and_below_the_stop():
+def test_purchase_waits_for_the_ask_and_its_stop_lies_a_spread_lower():
     bars = story()
     bars.spread = 0.0001
 
-    assert orders(watch(bars, "2024-06-12T01:00")) == [(1, -31.0, -43.0, 23.8)]
+    assert orders(watch(bars, "2024-06-12T01:00")) == [(1, -32.0, -43.0, 23.8)]

@@ -126,6 +126,7 @@ def test_breakout_goes_on_after_any_restart_as_if_nothing_had_happened(breakout)
     result = check_restart(player_of(breakout), traded_bars(breakout))
 
     assert result.is_passed, result.detail
+    assert result.name == "restart"
     assert "3 restarts" in result.detail
 
 

@@ -110,6 +110,22 @@ def test_help_is_more_money_a_unit_and_more_r_in_the_very_same_trade(dear, is_pa
     assert judge({1.0: trades(), 2.0: trades(**dear)}).is_passed is is_passed
 
 
+def test_a_trade_with_another_stop_is_another_plan():
+    helped = trades(net=12.0, r_multiple=0.6, commission=1.0, stop_at_entry=1.0999)
+
+    assert judge({1.0: trades(stop_at_entry=1.1), 2.0: helped}).detail.startswith("Only 0 trades are the same")
+
+
+def test_a_part_of_a_basket_is_the_same_only_with_all_its_parts():
+    """Seen to fail while parts were compared alone: a basket with one fill less has a nearer target for the others."""
+    basket = {"basket": np.arange(30) // 2 + 1}
+    helped = trades(net=12.0, r_multiple=0.6, commission=1.0, **basket)
+    lone = helped[::2].view(np.recarray)
+
+    assert not judge({1.0: trades(**basket), 2.0: helped}).is_passed
+    assert judge({1.0: trades(**basket), 2.0: lone}).detail.startswith("Only 0 trades are the same")
+
+
 def test_trades_without_a_stop_are_compared_by_money(tiny):
     nothing = {"r_multiple": math.nan, "commission": 1.0}
 

@@ -1,0 +1,387 @@
+"""The paper broker: `PaperVenue` behind the port that real venues have, with the delays and faults of a wire.
+
+A fault of the wire never changes what the account does, only whether and when we hear of it; so a lost reply is
+`Unknown` here as anywhere, although the venue sits in the same process. Delays are a counter-based function of a seed,
+so a run can be repeated.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from tradesentry.core.broker.base_broker import (
+    Accepted,
+    Capabilities,
+    CommandStamp,
+    EventPage,
+    NotSent,
+    OrderChange,
+    OrderRef,
+    OrderReport,
+    OrderRequest,
+    Outcome,
+    RefusalClass,
+    Refused,
+    Rounding,
+    TradeRef,
+    Unknown,
+    is_contiguous,
+)
+from tradesentry.core.broker.commands import CommandGate
+from tradesentry.core.broker.faults import Fault, FaultKind, FaultScript, Point
+from tradesentry.core.broker.paper_ledger import Transaction, net_positions
+from tradesentry.core.broker.paper_log import event_of, facts_of
+from tradesentry.core.broker.paper_venue import PaperVenue, Refusal
+from tradesentry.core.broker.paper_wire import AFTER, BEFORE, DEAD_SECONDS, PAGE, REFUSALS, History, Latency
+from tradesentry.core.broker.preparation import prepare_change, prepare_order, prepare_protection, units_to_close
+from tradesentry.core.domain.clock import Clock, ClockSample
+from tradesentry.core.domain.errors import BrokerUnavailable, UsageError, nearest
+from tradesentry.core.domain.events import BrokerEvent, EventFacts, StreamDown
+from tradesentry.core.domain.money import ZERO
+from tradesentry.core.domain.venue import AccountState, OpenTrade, Position, Quote, VenueInstrument
+from tradesentry.core.market.bars import BarArray
+
+CAPABILITIES: Final = Capabilities(
+    hedging=True,
+    brackets=True,
+    partial_close=True,
+    replace=True,
+    replace_keeps_id=False,
+    native_trailing=False,
+    native_exits=True,
+    min_poll_seconds=0.0,
+    dedupe_scope="pending_orders_and_open_trades",
+    absence_horizon_seconds=0.0,
+)
+
+
+class PaperBroker:
+    """`BaseBroker` over a paper account.
+
+    Args:
+        venue: The account.
+        clock: Time of the wire; quotes bring the venue's own.
+        faults: What goes wrong on the wire.
+        latency: Of commands; None is none.
+        gate: Throttle, deadline and fence of commands.
+        timeout_seconds: How long a reply is awaited.
+        history: Complete bars by (symbol, granularity, start, end).
+    """
+
+    def __init__(
+        self,
+        venue: PaperVenue,
+        clock: Clock,
+        *,
+        faults: FaultScript | None = None,
+        latency: Latency | None = None,
+        gate: CommandGate | None = None,
+        timeout_seconds: float = 10.0,
+        history: History | None = None,
+    ) -> None:
+        self.name, self.capabilities = "paper", CAPABILITIES
+        self.venue, self.faults = venue, faults or FaultScript()
+        self.n_requests = 0
+        """Commands that reached the venue."""
+        self._clock, self._latency, self._gate = clock, latency, gate or CommandGate(clock)
+        self._timeout_seconds, self._history = timeout_seconds, history
+        self._late: set[asyncio.Task[None]] = set()
+        self._queues: list[asyncio.Queue[BrokerEvent | StreamDown | Quote | None]] = []
+
+    # Reading
+
+    async def connect(self) -> AccountState:
+        """Return the account. See `BaseBroker`."""
+        return self._read("connect").state()
+
+    async def close(self) -> None:
+        """End all streams and forget what was still to be executed late."""
+        for queue in self._queues:
+            queue.put_nowait(None)
+        for task in self._late:
+            task.cancel()
+
+    async def server_clock(self) -> ClockSample:
+        """Return no offset: there is one clock."""
+        return ClockSample(0, 0)
+
+    async def instruments(self) -> Mapping[str, VenueInstrument]:
+        """Return what can be traded."""
+        return dict(self._read().instruments)
+
+    async def get_balance(self) -> AccountState:
+        """Return the money of the account."""
+        return self._read().state()
+
+    async def positions(self) -> Sequence[Position]:
+        """Return net positions."""
+        return net_positions(self._read().open_trades())
+
+    async def open_orders(self) -> Sequence[OrderReport]:
+        """Return the resting entries."""
+        venue = self._read()
+        return [venue.report(order) for order in venue.resting()]
+
+    async def open_trades(self) -> Sequence[OpenTrade]:
+        """Return the open trades."""
+        return self._read().open_trades()
+
+    async def find_order(self, client_order_id: str) -> OrderReport | None:
+        """Return the newest order with an id of ours."""
+        venue = self._read()
+        order = venue.find(f"@{client_order_id}")
+        return None if order is None else venue.report(order)
+
+    async def quote(self, instrument: str) -> Quote:
+        """Return the present bid and ask."""
+        quotes = self._read("quotes").quotes
+        if instrument not in quotes:
+            raise BrokerUnavailable(f"There is no quote of {instrument} yet. {nearest(instrument, quotes)}")
+        return quotes[instrument]
+
+    async def candles(self, instrument: str, *, granularity: str, start_ns: int, end_ns: int) -> BarArray:
+        """Return complete bars from the history that the broker was given."""
+        if self._history is None:
+            raise UsageError("This paper account was given no history. Pass `history` when it is made.")
+        return self._history(instrument, granularity, start_ns, end_ns)
+
+    def facts(self, event: BrokerEvent) -> EventFacts:
+        """Return what an event says."""
+        return facts_of(event)
+
+    async def events_since(self, seq: int) -> EventPage:
+        """Return the events after `seq`, at most 1,000."""
+        venue = self._read()
+        events = [self._event(row) for row in venue.since(seq, limit=PAGE)]
+        last_seq = venue.last_seq
+        fault = self.faults.draw(Point.PAGE, "events")
+        kind = fault.kind if fault else None
+        if kind is FaultKind.PAGE_REPEATED:
+            events = events + events
+        elif kind is FaultKind.PAGE_REVERSED:
+            events.reverse()
+        elif kind is FaultKind.PAGE_INCOMPLETE and events:
+            del events[len(events) // 2]
+        elif kind is FaultKind.PAGE_DROPPED:
+            events = []
+        elif kind is FaultKind.PAGE_AHEAD:
+            last_seq += 1
+        return EventPage(tuple(events), last_seq, venue.log_id, is_contiguous(events, after=seq, last_seq=last_seq))
+
+    async def events(self) -> AsyncIterator[BrokerEvent | StreamDown]:
+        """Yield transactions as they happen."""
+        queue: asyncio.Queue[BrokerEvent | StreamDown | Quote | None] = asyncio.Queue()
+
+        def listen(transaction: Transaction) -> None:
+            queue.put_nowait(self._event(transaction))
+
+        self.venue.listeners.append(listen)
+        self._queues.append(queue)
+        try:
+            while (item := await queue.get()) is not None:
+                assert isinstance(item, BrokerEvent)  # noqa: S101 - the listener above puts nothing else
+                fault = self.faults.draw(Point.STREAM, "events")
+                async for heard in self._disturbed(item, fault, queue):
+                    yield heard
+        finally:
+            self.venue.listeners.remove(listen)
+            self._queues.remove(queue)
+
+    async def quotes(self, instruments: Sequence[str]) -> AsyncIterator[Quote | StreamDown]:
+        """Yield the quotes that `show` is given."""
+        queue: asyncio.Queue[BrokerEvent | StreamDown | Quote | None] = asyncio.Queue()
+        self._queues.append(queue)
+        try:
+            while (item := await queue.get()) is not None:
+                if isinstance(item, Quote) and item.symbol in instruments:
+                    yield item
+        finally:
+            self._queues.remove(queue)
+
+    def show(self, quote: Quote) -> list[Transaction]:
+        """Bring a price to the venue and to those who listen to quotes."""
+        transactions = self.venue.on_quote(quote)
+        for queue in self._queues:
+            queue.put_nowait(quote)
+        return transactions
+
+    async def _disturbed(
+        self, event: BrokerEvent, fault: Fault | None, queue: "asyncio.Queue[BrokerEvent | StreamDown | Quote | None]"
+    ) -> AsyncIterator[BrokerEvent | StreamDown]:
+        kind = fault.kind if fault else None
+        if kind in (FaultKind.STREAM_STALL, FaultKind.STREAM_CLOSED):
+            if kind is FaultKind.STREAM_STALL:
+                await self._clock.sleep(DEAD_SECONDS)
+            while not queue.empty():
+                queue.get_nowait()
+            yield StreamDown("events", "stalled" if kind is FaultKind.STREAM_STALL else "closed", self._clock.now_ns())
+        elif kind is FaultKind.STREAM_DOUBLE:
+            yield event
+            yield event
+        elif kind is not FaultKind.STREAM_DROP:
+            yield event
+
+    def _event(self, transaction: Transaction) -> BrokerEvent:
+        venue = self.venue
+        now = self._clock.now_ns()
+        return event_of(transaction, account=venue.account, log_id=venue.log_id, received_ts_ns=now)
+
+    def _read(self, operation: str = "read") -> PaperVenue:
+        fault = self.faults.draw(Point.WIRE, operation)
+        if fault is not None:
+            raise BrokerUnavailable(f"The paper venue could not be read: {fault.kind.value}. Try again.")
+        return self.venue
+
+    # Commands
+
+    async def place_order(self, order: OrderRequest) -> Outcome:
+        """Place an entry. See `BaseBroker`."""
+        item = self.venue.instruments.get(order.symbol)
+        if item is None:
+            return NotSent("unknown_instrument", nearest(order.symbol, self.venue.instruments))
+        prepared = prepare_order(item, order, quote=self.venue.quotes.get(order.symbol))
+        if isinstance(prepared, NotSent):
+            return prepared
+        request, rounded = prepared
+        return await self._command(
+            "place", order.stamp, lambda: self.venue.place(request), order.client_order_id, rounded
+        )
+
+    async def replace_order(self, target: OrderRef, change: OrderChange) -> Outcome:
+        """Change a resting order; its venue id changes."""
+        spec = target.venue_order_id or f"@{target.client_order_id}"
+        present = self.venue.find(spec)
+        if present is None:
+            return Refused("ORDER_DOESNT_EXIST", f"Nothing rests as {spec}.", RefusalClass.GONE)
+        prepared = prepare_change(self.venue.instruments[present.request.symbol], self.venue.report(present), change)
+        if isinstance(prepared, NotSent):
+            return prepared
+        request, rounded = prepared
+        return await self._command(
+            "replace", target.stamp, lambda: self.venue.replace(spec, request), target.client_order_id, rounded
+        )
+
+    async def cancel_order(self, target: OrderRef) -> Outcome:
+        """Cancel a resting order."""
+        spec = target.venue_order_id or f"@{target.client_order_id}"
+        return await self._command("cancel", target.stamp, lambda: self.venue.cancel(spec), target.client_order_id)
+
+    async def close_trade(self, target: TradeRef, *, remaining_units: Decimal) -> Outcome:
+        """Reduce a trade to `remaining_units`."""
+        trade = self._trade(target.trade_id)
+        if trade is None:
+            return Refused("TRADE_DOESNT_EXIST", f"Trade {target.trade_id} is not open.", RefusalClass.GONE)
+        units = units_to_close(self.venue.instruments[trade.symbol], trade, remaining_units)
+        if isinstance(units, NotSent):
+            return units
+        if units == ZERO:
+            return Accepted(None)
+        wanted = None if remaining_units == ZERO else units
+        return await self._command("close", target.stamp, lambda: self.venue.close(target.trade_id, wanted))
+
+    async def set_protection(self, target: TradeRef, *, stop_loss: float | None, take_profit: float | None) -> Outcome:
+        """Move stop or target of a trade."""
+        trade = self._trade(target.trade_id)
+        if trade is None:
+            return Refused("TRADE_DOESNT_EXIST", f"Trade {target.trade_id} is not open.", RefusalClass.GONE)
+        item = self.venue.instruments[trade.symbol]
+        prepared = prepare_protection(item, trade, stop_loss=stop_loss, take_profit=take_profit)
+        if isinstance(prepared, NotSent):
+            return prepared
+        stop, aim = prepared
+        if stop is None and aim is None:
+            return Accepted(None)
+        return await self._command(
+            "protect", target.stamp, lambda: self.venue.protect(target.trade_id, stop_loss=stop, take_profit=aim)
+        )
+
+    def _trade(self, trade_id: str) -> OpenTrade | None:
+        return next((trade for trade in self.venue.open_trades() if trade.trade_id == trade_id), None)
+
+    async def _command(
+        self,
+        operation: str,
+        stamp: CommandStamp,
+        act: Callable[[], list[Transaction] | Refusal],
+        client_order_id: str | None = None,
+        rounded: tuple[Rounding, ...] = (),
+    ) -> Outcome:
+        async def work(_deadline: float) -> Outcome:
+            return await self._exchange(operation, stamp, act, client_order_id, rounded)
+
+        return await self._gate.run(operation, stamp, work, is_protective=operation not in ("place", "replace"))
+
+    async def _exchange(
+        self,
+        operation: str,
+        stamp: CommandStamp,
+        act: Callable[[], list[Transaction] | Refusal],
+        client_order_id: str | None,
+        rounded: tuple[Rounding, ...],
+    ) -> Outcome:
+        """Send one command over the wire, with what goes wrong there."""
+        fault = self.faults.draw(Point.WIRE, operation)
+        kind = fault.kind if fault else None
+        if kind is FaultKind.CONNECT_REFUSED:
+            return NotSent("connect_refused")
+        sent_ts_ns = self._clock.now_ns()
+        self.n_requests += 1
+        if self._latency is not None:
+            await self._clock.sleep(self._latency.seconds(self.n_requests))
+        if kind in BEFORE:
+            if fault is not None and fault.value == "429":
+                return Refused("RATE_LIMITED", "Too many requests.", RefusalClass.BACK_OFF)
+            return Unknown(BEFORE[kind], sent_ts_ns)
+        if kind is FaultKind.LATE and fault is not None:
+            self._execute_later(fault.number, stamp, act)
+            await self._clock.sleep(self._timeout_seconds)
+            return Unknown("timeout", sent_ts_ns)
+        outcome = self._outcome(stamp, act, client_order_id, rounded)
+        if kind in AFTER:
+            return Unknown(AFTER[kind], sent_ts_ns)
+        wait = self._timeout_seconds if kind is FaultKind.NO_REPLY else 0.0
+        wait = fault.number if fault is not None and kind is FaultKind.SLOW else wait
+        if wait > 0.0:
+            await self._clock.sleep(min(wait, self._timeout_seconds))
+        if wait >= self._timeout_seconds:
+            return Unknown("timeout", sent_ts_ns)
+        return outcome
+
+    def _execute_later(
+        self, seconds: float, stamp: CommandStamp, act: Callable[[], list[Transaction] | Refusal]
+    ) -> None:
+        async def later() -> None:
+            await self._clock.sleep(seconds)
+            self._outcome(stamp, act, None, ())
+
+        task = asyncio.create_task(later())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    def _outcome(
+        self,
+        stamp: CommandStamp,
+        act: Callable[[], list[Transaction] | Refusal],
+        client_order_id: str | None,
+        rounded: tuple[Rounding, ...],
+    ) -> Outcome:
+        """Let the venue act and say what became of it, from its transactions."""
+        venue = self.venue
+        if stamp.epoch < venue.epoch:
+            text = f"Epoch {stamp.epoch} is older than {venue.epoch}; another process owns the account."
+            return Refused("STALE_EPOCH", text, RefusalClass.HALT)
+        venue.epoch = stamp.epoch
+        venue.now_ns = max(venue.now_ns, self._clock.now_ns())
+        result = act()
+        if isinstance(result, Refusal):
+            events = tuple(self._event(row) for row in result.transactions)
+            kind = REFUSALS.get(result.code, RefusalClass.FINAL)
+            return Refused(result.code, f"The paper venue refused: {result.code}.", kind, events)
+        events = tuple(self._event(row) for row in result)
+        order = None if client_order_id is None else venue.find(f"@{client_order_id}")
+        kinds = [row["kind"] for row in result]
+        if order is not None and kinds[0] == "order_accepted" and order.reason and not order.filled_units:
+            text = f"The paper venue canceled the order at once: {order.reason}."
+            return Refused(order.reason, text, REFUSALS.get(order.reason, RefusalClass.FINAL), events)
+        return Accepted(None if order is None else venue.report(order), events, rounded)
