@@ -87,7 +87,8 @@ class PaperBroker:
         self._clock, self._latency, self._gate = clock, latency, gate or CommandGate(clock)
         self._timeout_seconds, self._history = timeout_seconds, history
         self._late: set[asyncio.Task[None]] = set()
-        self._queues: list[asyncio.Queue[BrokerEvent | StreamDown | Quote | None]] = []
+        self._event_queues: list[asyncio.Queue[BrokerEvent | None]] = []
+        self._quote_queues: list[asyncio.Queue[Quote | None]] = []
 
     # Reading
 
@@ -97,8 +98,10 @@ class PaperBroker:
 
     async def close(self) -> None:
         """End all streams and forget what was still to be executed late."""
-        for queue in self._queues:
+        for queue in self._event_queues:
             queue.put_nowait(None)
+        for listener in self._quote_queues:
+            listener.put_nowait(None)
         for task in self._late:
             task.cancel()
 
@@ -171,43 +174,46 @@ class PaperBroker:
 
     async def events(self) -> AsyncIterator[BrokerEvent | StreamDown]:
         """Yield transactions as they happen."""
-        queue: asyncio.Queue[BrokerEvent | StreamDown | Quote | None] = asyncio.Queue()
+        queue: asyncio.Queue[BrokerEvent | None] = asyncio.Queue()
 
         def listen(transaction: Transaction) -> None:
             queue.put_nowait(self._event(transaction))
 
         self.venue.listeners.append(listen)
-        self._queues.append(queue)
+        self._event_queues.append(queue)
         try:
-            while (item := await queue.get()) is not None:
-                assert isinstance(item, BrokerEvent)  # noqa: S101 - the listener above puts nothing else
+            while (event := await queue.get()) is not None:
                 fault = self.faults.draw(Point.STREAM, "events")
-                async for heard in self._disturbed(item, fault, queue):
+                async for heard in self._disturbed(event, fault, queue):
                     yield heard
         finally:
             self.venue.listeners.remove(listen)
-            self._queues.remove(queue)
+            self._event_queues.remove(queue)
 
     async def quotes(self, instruments: Sequence[str]) -> AsyncIterator[Quote | StreamDown]:
         """Yield the quotes that `show` is given."""
-        queue: asyncio.Queue[BrokerEvent | StreamDown | Quote | None] = asyncio.Queue()
-        self._queues.append(queue)
+        queue: asyncio.Queue[Quote | None] = asyncio.Queue()
+        self._quote_queues.append(queue)
         try:
-            while (item := await queue.get()) is not None:
-                if isinstance(item, Quote) and item.symbol in instruments:
-                    yield item
+            while (quote := await queue.get()) is not None:
+                if quote.symbol in instruments:
+                    yield quote
         finally:
-            self._queues.remove(queue)
+            self._quote_queues.remove(queue)
+
+    def n_streams(self, stream: str) -> int:
+        """Return how many listen to `events` or `quotes`."""
+        return len(self._event_queues if stream == "events" else self._quote_queues)
 
     def show(self, quote: Quote) -> list[Transaction]:
         """Bring a price to the venue and to those who listen to quotes."""
         transactions = self.venue.on_quote(quote)
-        for queue in self._queues:
+        for queue in self._quote_queues:
             queue.put_nowait(quote)
         return transactions
 
     async def _disturbed(
-        self, event: BrokerEvent, fault: Fault | None, queue: "asyncio.Queue[BrokerEvent | StreamDown | Quote | None]"
+        self, event: BrokerEvent, fault: Fault | None, queue: "asyncio.Queue[BrokerEvent | None]"
     ) -> AsyncIterator[BrokerEvent | StreamDown]:
         kind = fault.kind if fault else None
         if kind in (FaultKind.STREAM_STALL, FaultKind.STREAM_CLOSED):

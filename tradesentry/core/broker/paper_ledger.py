@@ -215,6 +215,7 @@ class PaperLedger:
             commission=f"{commission:f}",
             realized=f"{realized:f}",
             effect="open" if is_open else "reduce",
+            is_closed=isinstance(change, Reduced) and change.is_closed,
             amount=f"{realized - commission:f}",
             reason=reason,
         )

@@ -93,11 +93,13 @@ def prepare_change(
     """Return the full terms of a resting order after `change`, or why it must not be sent."""
     prices, notes = _rounded_prices(item, change, ("price", "stop_loss", "take_profit"))
     expires = present.expires_ts_ns if change.expires_ts_ns is None else change.expires_ts_ns
+    # Filled meanwhile: the venue says so, not we.
+    left = present.units - present.filled_units or present.units
     asked = OrderRequest(
         client_order_id=present.client_order_id or "",
         symbol=present.symbol,
         side=present.side,
-        units=(present.units - present.filled_units) if change.units is None else change.units,
+        units=left if change.units is None else change.units,
         type=present.type,
         price=prices.get("price", present.price),
         stop_loss=prices.get("stop_loss", present.stop_loss),

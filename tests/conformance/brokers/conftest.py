@@ -1,0 +1,92 @@
+"""Every broker under test, each in front of a paper venue of its own, behind one small handle."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.venues import TUESDAY_NS, new_venue, quote_at
+from tradesentry.core.broker.commands import CommandGate, Throttle
+from tradesentry.core.broker.faults import FaultScript
+from tradesentry.core.broker.paper import PaperBroker
+from tradesentry.core.domain.clock import FakeClock
+
+
+@dataclass
+class Bench:
+    """A broker, the venue behind it, and the hands that move both."""
+
+    broker: Any
+    venue: Any
+    clock: FakeClock
+    faults: FaultScript
+    show: Any
+    """Bring a quote to the venue."""
+    n_received: Any
+    """Return the commands that reached the venue's side of the wire."""
+
+    n_streams: Any = None
+    """Return the streams of a kind that are open at the venue."""
+
+    async def ready(self, stream="events"):
+        """Wait until the broker listens."""
+        await self.until(lambda: self.n_streams(stream) > 0)
+
+    async def until(self, is_true, *, seconds=120.0):
+        """Wait until something is true, moving the clock."""
+
+        async def poll():
+            while not is_true():  # noqa: ASYNC110 - what is awaited lies behind a socket
+                await asyncio.sleep(0.001)
+
+        await self.settle(poll(), seconds=seconds)
+
+    async def settle(self, awaitable, *, seconds=60.0):
+        """Return what `awaitable` returns, moving the clock whenever it waits."""
+        task = asyncio.ensure_future(awaitable)
+        for _ in range(int(seconds / 0.25)):
+            for _ in range(50):
+                if task.done():
+                    return task.result()
+                await asyncio.sleep(0)
+            await asyncio.wait({task}, timeout=0.002)
+            if task.done():
+                return task.result()
+            await self.clock.advance(0.25)
+        raise AssertionError(f"not done after {seconds} s")
+
+
+def gate_of(clock, late, options):
+    """Return the command gate that the options ask for."""
+    throttle = Throttle(clock, per_second=options.get("per_second", 20.0), burst=options.get("burst", 400.0))
+    may_send = options.get("may_send", lambda stamp: True)
+    return CommandGate(clock, throttle=throttle, may_send=may_send, on_late=late)
+
+
+@asynccontextmanager
+async def paper_bench(*, faults="", trading="", seed=0, late=None, venue=None, **options):
+    """Open a paper broker with a first quote of each market."""
+    clock = FakeClock(TUESDAY_NS)
+    venue = venue or new_venue(faults=trading, seed=seed, **options.pop("venue_options", {}))
+    script = FaultScript.parse(faults, seed=seed)
+    broker = PaperBroker(venue, clock, faults=script, gate=gate_of(clock, late, options))
+    broker.show(quote_at(1.1000))
+    broker.show(quote_at(150.0, symbol="USDJPY", spread=0.01))
+    yield Bench(broker, venue, clock, script, broker.show, lambda: broker.n_requests, broker.n_streams)
+    await broker.close()
+
+
+BENCHES = {"paper": paper_bench}
+
+
+@pytest.fixture(params=sorted(BENCHES))
+def bench(request):
+    """Return how to open a bench: `async with bench(faults=...) as b`."""
+    return BENCHES[request.param]
+
+
+def play(case):
+    """Run an asynchronous case to its end."""
+    return asyncio.run(case)

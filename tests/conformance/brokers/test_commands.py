@@ -1,0 +1,394 @@
+"""What becomes of commands at every broker: once at most, never loosened, and honest about what is not known."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from tests.conformance.brokers.conftest import play
+from tests.support.venues import entry, quote_at
+from tradesentry.core.broker.base_broker import (
+    Accepted,
+    CommandStamp,
+    NotSent,
+    OrderChange,
+    OrderRef,
+    RefusalClass,
+    Refused,
+    TradeRef,
+    Unknown,
+)
+from tradesentry.core.domain.live_orders import OrderStatus, client_order_id
+from tradesentry.core.domain.orders import OrderType, Side
+
+
+def limit(seq=1, price=1.0980, **fields):
+    return entry(seq, kind=OrderType.LIMIT, price=price, **fields)
+
+
+async def one_trade(b, **fields):
+    """Connect and open one trade; return it."""
+    await b.broker.connect()
+    await b.broker.place_order(entry(1, **fields))
+    return (await b.broker.open_trades())[-1]
+
+
+def test_numbers_are_rounded_at_the_border_and_the_rounding_is_reported(bench):
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            return await b.broker.place_order(limit(1, 1.098004, units=Decimal("1000.9"), stop=1.0950049))
+
+    outcome = play(case())
+
+    assert isinstance(outcome, Accepted)
+    assert (outcome.order.units, outcome.order.price, outcome.order.stop_loss) == (1_000, 1.0980, 1.0950)
+    assert {note.field for note in outcome.rounded} == {"units", "price", "stop_loss"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"stop": None}, "no_stop"),
+        ({"stop": 1.2000}, "stop_side"),
+        ({"take_profit": 1.0}, "target_side"),
+        ({"units": Decimal("0.4")}, "size_below_minimum"),
+        ({"symbol": "EURUSX"}, "unknown_instrument"),
+        ({"price": 1.1}, "price"),
+    ],
+)
+def test_what_must_not_leave_is_not_sent(bench, fields, reason):
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            before = b.n_received()
+            return await b.broker.place_order(entry(1, **fields)), b.n_received() - before
+
+    outcome, n_sent = play(case())
+
+    assert isinstance(outcome, NotSent)
+    assert outcome.reason == reason
+    assert n_sent == 0
+
+
+def test_nothing_was_received_when_the_connection_was_refused(bench):
+    async def case():
+        async with bench(faults="connect_refused at 1 on place") as b:
+            await b.broker.connect()
+            before = b.n_received()
+            outcome = await b.settle(b.broker.place_order(entry(1)))
+            return outcome, b.n_received() - before, b.venue.last_seq
+
+    outcome, n_sent, last_seq = play(case())
+
+    assert isinstance(outcome, NotSent)
+    assert (n_sent, last_seq) == (0, 0)
+
+
+WIRE = {
+    "reset_before at 1 on place": 0,
+    "lose_reply at 1 on place": 1,
+    "no_reply at 1 on place": 1,
+    "late:3 at 1 on place": 1,
+    "slow:60 at 1 on place": 1,
+    "status:503 at 1 on place": 0,
+    "status_after:504 at 1 on place": 1,
+    "truncated at 1 on place": 1,
+    "not_json at 1 on place": 1,
+    "wrong_type at 1 on place": 1,
+}
+
+
+@pytest.mark.parametrize("faults", WIRE, ids=lambda text: text.split()[0])
+def test_whatever_happens_on_the_wire_one_request_is_sent_and_the_outcome_is_unknown(bench, faults):
+    """The venue's log then tells what really happened. Seen to fail: an adapter that tried again after a reset sent a
+    second request and opened a second trade."""
+
+    async def case():
+        async with bench(faults=faults) as b:
+            await b.broker.connect()
+            before = b.n_received()
+            outcome = await b.settle(b.broker.place_order(entry(1)))
+            await b.clock.advance(30.0)
+            found = await b.broker.find_order(client_order_id(7, 1))
+            return outcome, b.n_received() - before, len(b.venue.open_trades()), found
+
+    outcome, n_sent, n_trades, found = play(case())
+
+    assert isinstance(outcome, Unknown)
+    assert n_sent == 1
+    assert n_trades == WIRE[faults]
+    assert (found is not None) == bool(n_trades)
+
+
+def test_a_slow_reply_inside_the_timeout_is_a_reply(bench):
+    async def case():
+        async with bench(faults="slow:1 at 1 on place; double_reply at 2 on place") as b:
+            await b.broker.connect()
+            outcomes = [await b.settle(b.broker.place_order(entry(seq))) for seq in (1, 2)]
+            return outcomes, len(b.venue.open_trades())
+
+    outcomes, n_trades = play(case())
+
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted]
+    assert n_trades == 2
+
+
+@pytest.mark.parametrize(
+    ("trading", "code", "kind"),
+    [
+        ("reject:INSUFFICIENT_MARGIN at 1 on place", "INSUFFICIENT_MARGIN", RefusalClass.FINAL),
+        ("halted at 1 on place", "MARKET_HALTED", RefusalClass.BACK_OFF),
+    ],
+)
+def test_a_refusal_is_a_value_with_the_venues_reason(bench, trading, code, kind):
+    async def case():
+        async with bench(trading=trading) as b:
+            await b.broker.connect()
+            return await b.broker.place_order(entry(1)), len(b.venue.open_trades())
+
+    outcome, n_trades = play(case())
+
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, outcome.kind, n_trades) == (code, kind, 0)
+    assert outcome.events
+
+
+def test_too_many_requests_is_a_refusal_to_be_tried_later(bench):
+    async def case():
+        async with bench(faults="status:429 at 1 on place") as b:
+            await b.broker.connect()
+            return await b.broker.place_order(entry(1)), len(b.venue.open_trades())
+
+    outcome, n_trades = play(case())
+
+    assert (outcome.kind, n_trades) == (RefusalClass.BACK_OFF, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"price_bound": 1.1000}, "BOUNDS_VIOLATION"), ({"units": 50_000_000}, "INSUFFICIENT_MARGIN")],
+)
+def test_an_order_that_was_taken_and_canceled_at_once_is_refused(bench, fields, reason):
+    """The reply says that the order was made (201 at OANDA); only the transactions say that it is gone."""
+
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            return await b.broker.place_order(entry(1, **fields)), await b.broker.find_order(client_order_id(7, 1))
+
+    outcome, order = play(case())
+
+    assert isinstance(outcome, Refused)
+    assert outcome.code == reason
+    assert order.status is OrderStatus.CANCELED
+
+
+def test_part_of_an_order_may_fill(bench):
+    async def case():
+        async with bench(trading="partial:0.25 at 1 on place") as b:
+            await b.broker.connect()
+            outcome = await b.broker.place_order(entry(1, allow_partial=True))
+            return outcome, await b.broker.open_trades()
+
+    outcome, (trade,) = play(case())
+
+    assert isinstance(outcome, Accepted)
+    assert outcome.order.filled_units == trade.units == 2_500
+    assert outcome.order.status is OrderStatus.CANCELED
+
+
+def test_a_second_order_with_the_id_of_a_resting_one_is_refused(bench):
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            await b.broker.place_order(limit(1))
+            return await b.broker.place_order(limit(1)), await b.broker.open_orders()
+
+    outcome, resting = play(case())
+
+    assert outcome.code == "CLIENT_ORDER_ID_ALREADY_EXISTS"
+    assert len(resting) == 1
+
+
+def test_replacing_changes_the_terms_and_keeps_our_id(bench):
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            placed = await b.broker.place_order(limit(1))
+            target = OrderRef(client_order_id(7, 1), placed.order.venue_order_id)
+            outcome = await b.broker.replace_order(target, OrderChange(price=1.0970, units=Decimal(4_000)))
+            page = await b.broker.events_since(placed.events[-1].seq)
+            return placed, outcome, await b.broker.open_orders(), [b.broker.facts(e) for e in page.events], b
+
+    placed, outcome, (order,), facts, b = play(case())
+
+    assert isinstance(outcome, Accepted)
+    assert (order.price, order.units, order.stop_loss) == (1.0970, 4_000, 1.0950)
+    assert order.client_order_id == client_order_id(7, 1)
+    if not b.broker.capabilities.replace_keeps_id:
+        assert order.venue_order_id != placed.order.venue_order_id
+        assert facts[0].replaced_by == order.venue_order_id
+        assert facts[1].replaces == placed.order.venue_order_id
+
+
+@pytest.mark.parametrize("command", ["cancel", "replace"])
+def test_a_change_that_crosses_the_fill_is_refused_as_gone(bench, command):
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            placed = await b.broker.place_order(limit(1))
+            b.show(quote_at(1.0970, seconds=1))
+            target = OrderRef(client_order_id(7, 1), placed.order.venue_order_id)
+            if command == "cancel":
+                return await b.broker.cancel_order(target), b.venue.open_trades()
+            return await b.broker.replace_order(target, OrderChange(price=1.0960)), b.venue.open_trades()
+
+    outcome, trades = play(case())
+
+    assert isinstance(outcome, Refused)
+    assert outcome.kind is RefusalClass.GONE
+    assert len(trades) == 1
+
+
+def test_closing_is_absolute_so_a_late_twin_changes_nothing(bench):
+    async def case():
+        async with bench() as b:
+            trade = await one_trade(b)
+            target = TradeRef(trade.trade_id, "EURUSD")
+            outcomes = [await b.broker.close_trade(target, remaining_units=Decimal(n)) for n in (6_000, 6_000, 0, 0)]
+            return outcomes, await b.broker.events_since(0), await b.broker.open_trades(), b
+
+    outcomes, page, trades, b = play(case())
+
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted, Accepted, Refused]
+    assert outcomes[3].kind is RefusalClass.GONE
+    fills = [fill for event in page.events for fill in b.broker.facts(event).fills]
+    assert [fill.units for fill in fills] == [10_000, 4_000, 6_000]
+    assert trades == []
+
+
+def test_closing_a_trade_that_its_stop_has_closed_opens_nothing(bench):
+    async def case():
+        async with bench() as b:
+            trade = await one_trade(b)
+            b.show(quote_at(1.0900, seconds=1))
+            outcome = await b.broker.close_trade(TradeRef(trade.trade_id, "EURUSD"), remaining_units=Decimal(0))
+            return outcome, b.venue.open_trades()
+
+    outcome, trades = play(case())
+
+    assert outcome.kind is RefusalClass.GONE
+    assert trades == []
+
+
+def test_a_stop_is_tightened_and_never_loosened(bench):
+    async def case():
+        async with bench() as b:
+            trade = await one_trade(b, take_profit=1.1200)
+            target = TradeRef(trade.trade_id, "EURUSD")
+            before = b.n_received()
+            tighter = await b.broker.set_protection(target, stop_loss=1.0980, take_profit=None)
+            looser = await b.broker.set_protection(target, stop_loss=1.0970, take_profit=None)
+            further = await b.broker.set_protection(target, stop_loss=None, take_profit=1.1300)
+            same = await b.broker.set_protection(target, stop_loss=1.0980, take_profit=1.1300)
+            return (tighter, looser, further, same), b.n_received() - before, await b.broker.open_trades()
+
+    outcomes, n_sent, (trade,) = play(case())
+
+    assert [type(outcome) for outcome in outcomes] == [Accepted, NotSent, Accepted, Accepted]
+    assert outcomes[1].reason == "loosens_stop"
+    assert n_sent == 2
+    assert (trade.stop_loss, trade.take_profit) == (1.0980, 1.1300)
+
+
+def test_canceling_who_waits_does_not_cancel_the_command(bench):
+    heard = []
+
+    async def case():
+        async with bench(faults="slow:1 at 1 on place", late=lambda *what: heard.append(what)) as b:
+            await b.broker.connect()
+            task = asyncio.ensure_future(b.broker.place_order(entry(1)))
+            for _ in range(40):
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await b.until(lambda: heard)
+            return len(b.venue.open_trades())
+
+    assert play(case()) == 1
+    ((name, _, outcome),) = heard
+    assert name == "place"
+    assert isinstance(outcome, Accepted)
+
+
+def test_a_hundred_commands_at_once_are_a_hundred_orders(bench):
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            orders = [b.broker.place_order(limit(seq, 1.05 + seq / 1e4, stop=1.04, units=10)) for seq in range(1, 61)]
+            outcomes = await b.settle(asyncio.gather(*orders))
+            return outcomes, await b.broker.open_orders()
+
+    outcomes, resting = play(case())
+
+    assert {type(outcome) for outcome in outcomes} == {Accepted}
+    assert len({order.venue_order_id for order in resting}) == 60
+
+
+def test_past_the_deadline_nothing_leaves(bench):
+    async def case():
+        async with bench() as b:
+            await b.broker.connect()
+            stamp = CommandStamp(committed_at=b.clock.monotonic())
+            await b.clock.advance(5.0)
+            before = b.n_received()
+            return await b.broker.place_order(entry(1, stamp=stamp)), b.n_received() - before
+
+    outcome, n_sent = play(case())
+
+    assert isinstance(outcome, NotSent)
+    assert (outcome.reason, n_sent) == ("deadline", 0)
+
+
+def test_the_throttle_lets_protection_through_and_holds_entries_back(bench):
+    async def case():
+        async with bench(burst=8.0, per_second=0.1) as b:
+            trade = await one_trade(b)
+            entries = [await b.settle(b.broker.place_order(limit(seq, units=10))) for seq in range(2, 7)]
+            closing = await b.broker.close_trade(TradeRef(trade.trade_id, "EURUSD"), remaining_units=Decimal(0))
+            return entries, closing
+
+    entries, closing = play(case())
+
+    assert isinstance(closing, Accepted)
+    assert NotSent("throttled") in [NotSent(o.reason) for o in entries if isinstance(o, NotSent)]
+
+
+def test_a_lease_that_is_lost_while_waiting_sends_nothing(bench):
+    async def case():
+        async with bench(may_send=lambda stamp: stamp.epoch >= 4) as b:
+            await b.broker.connect()
+            before = b.n_received()
+            return await b.broker.place_order(entry(1, stamp=CommandStamp(epoch=3))), b.n_received() - before
+
+    outcome, n_sent = play(case())
+
+    assert isinstance(outcome, NotSent)
+    assert (outcome.reason, n_sent) == ("fenced", 0)
+
+
+def test_short_trades_mirror_long_ones(bench):
+    async def case():
+        async with bench() as b:
+            trade = await one_trade(b, side=Side.SELL, stop=1.1050, take_profit=1.0900)
+            b.show(quote_at(1.0880, seconds=1))
+            page = await b.broker.events_since(0)
+            return trade, [fill for event in page.events for fill in b.broker.facts(event).fills]
+
+    trade, fills = play(case())
+
+    assert (trade.side, trade.entry_price) == (Side.SELL, 1.1000)
+    assert (fills[-1].side, fills[-1].price) == (Side.BUY, 1.0881)
+    assert round(fills[-1].realized, 2) == Decimal("119.00")
