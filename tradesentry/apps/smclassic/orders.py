@@ -39,10 +39,11 @@ def is_entry_time(params: Any, state: Any, bar: Any, view: Any) -> bool:
     """Return whether an entry may rest from this close: blocks, warm-up, week, rollover, session and spread limit."""
     if view.is_blocked or state.hygiene.n_good <= params.warmup_bars or state.n_week < WEEK_BARS:
         return False
-    if is_rollover(bar, view.clock):
+    clock = view.clock
+    if is_rollover(bar, clock) or bar.close_ns >= clock.week_end_ns - params.weekend_no_entry * _MINUTE_NS:
         return False
     if params.has_session:
-        session = view.clock.sessions[ENTRY_SLOT]
+        session = clock.sessions[ENTRY_SLOT]
         if not (session.is_valid and session.start_ns <= bar.close_ns < session.end_ns):
             return False
     # A limit that is off is NaN, which no spread is above.

@@ -7,6 +7,7 @@ to 45, equilibrium 2.5. The base of 15:00 and 16:00 is a demand zone from -32 (i
 13.3 pips are the ATR: the stop of a purchase lies 0.15 of it below the zone, at -42.0.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def story(*after: Prices, hours: list[Prices] | None = None) -> Any:
 
 def wilder(hours: list[Prices], n: int = 14) -> float:
     """Return the ATR after the hours, pips: the mean of the first true ranges, then Wilder's recursion."""
-    ranges = [max(h[1], p[3]) - min(h[2], p[3]) for p, h in zip(hours, hours[1:], strict=False)]
+    ranges = [max(h[1], p[3]) - min(h[2], p[3]) for p, h in pairwise(hours)]
     value = sum(ranges[:n]) / n
     for moved in ranges[n:]:
         value += (moved - value) / n
