@@ -50,13 +50,12 @@ def head() -> str:
     return newest
 
 
-def migrate(url: str, *, to: str = "head", connection: sa.Connection | None = None) -> None:
+def migrate(url: str, *, to: str = "head") -> None:
     """Bring a database to a migration and make the partitions of the coming months.
 
     Args:
         url: Address of the database for `ts_owner`.
         to: A migration, `head`, or `base` for an empty database.
-        connection: Use this one instead; the caller commits.
 
     Raises:
         DatabaseError: Another process holds a lock, or the database is of a newer program.
@@ -160,7 +159,7 @@ def dump(url: str, programs: Binaries, *, excluding_partitions: bool = True) -> 
 
 
 def normalized(text: str) -> str:
-    """Return a dump without what differs between equal schemas: versions, random marks, session settings, blank lines."""
+    """Return a dump without what differs between equal schemas: versions, random marks, settings, blank lines."""
     dropped = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict)")
     lines = [line.rstrip() for line in text.splitlines()]
     return "\n".join(line for line in lines if line and not dropped.match(line)) + "\n"

@@ -102,8 +102,8 @@ def unavailable(error: BaseException) -> JournalUnavailable:
     """Return what a lost or missing server means for trading."""
     reason = str(error).strip() or type(error).__name__
     return JournalUnavailable(
-        f"The database did not answer or did not confirm: {reason}. Nothing may be sent until it is back and the account "
-        "is reconciled. Is PostgreSQL running, and is the disk full?"
+        f"The database did not answer or did not confirm: {reason}. Nothing may be sent until it is back and the "
+        "account is reconciled. Is PostgreSQL running, and is the disk full?"
     )
 
 
@@ -193,8 +193,8 @@ def connect(url: str) -> "psycopg.Connection[Any]":
         parts = {name: value for name, value in _parts(url).items() if name in {"host", "port", "dbname", "user"}}
         where = " ".join(f"{name}={value}" for name, value in parts.items()) or "DATABASE_URL"
         raise DatabaseError(
-            f"PostgreSQL cannot be used ({where}): {str(error).strip()}. Check DATABASE_URL, and that the server runs and "
-            "lets this host in.",
+            f"PostgreSQL cannot be used ({where}): {str(error).strip()}. Check DATABASE_URL, and that the server runs "
+            "and lets this host in.",
             code="unreachable",
         ) from None
 

@@ -1,0 +1,207 @@
+"""The journal in PostgreSQL: leases, fenced transactions and what recovery reads.
+
+One statement opens every transaction: it proves owner, epoch and time of the lease, locks the lease row, names the
+tenant and chooses durability; for an order it also allocates the number. A commit that is not confirmed within 2 s is
+unknown: its connection is thrown away and the caller reads back by client order id, never assumes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from tradesentry.core.domain.errors import BrokerError, JournalUnavailable, LeaseLost
+from tradesentry.core.domain.events import BrokerEvent, Fill
+from tradesentry.core.execution.journal_messages import lease_lost
+from tradesentry.core.execution.journal_port import COMMIT_SECONDS, JournalTransaction
+from tradesentry.core.execution.journal_rows import AccountJournal, Claim, Durability, Lease, SavedState, StoredIntent
+from tradesentry.database.repositories import journal_reads
+from tradesentry.database.repositories.journal_transaction import PostgresTransaction
+from tradesentry.database.session import is_lost, unavailable
+
+STALE_EPOCH: Final = "TS001"
+_NS = "(extract(epoch FROM {}) * 1000000000)::bigint"
+_CLAIM: Final = f"""
+WITH c AS (SELECT account_id, owner AS old_owner, lease_until AS old_until FROM account_leases
+            WHERE wanted AND (owner IS NULL OR lease_until < now() OR ($1 AND owner = $2))
+              AND ($3::text[] IS NULL OR broker = ANY($3::text[]))
+            ORDER BY account_id LIMIT $4 FOR UPDATE SKIP LOCKED)
+UPDATE account_leases l SET owner = $2, epoch = l.epoch + 1, lease_until = now() + $5::float8 * interval '1 second'
+  FROM c WHERE l.account_id = c.account_id
+RETURNING l.account_id, l.user_id, l.epoch, l.instance, l.broker, l.environment, l.seq, c.old_owner,
+          {_NS.format("c.old_until")} AS old_until_ns, {_NS.format("now()")} AS now_ns
+"""  # noqa: S608 (constants only)
+_RENEW: Final = """
+UPDATE account_leases l SET lease_until = now() + $2::float8 * interval '1 second'
+  FROM unnest($3::uuid[], $4::bigint[]) AS mine (account_id, epoch)
+ WHERE l.owner = $1 AND l.account_id = mine.account_id AND l.epoch = mine.epoch RETURNING l.account_id
+"""
+_RELEASE: Final = """
+UPDATE account_leases SET owner = NULL, lease_until = now() WHERE account_id = $1 AND owner = $2 AND epoch = $3
+RETURNING true
+"""
+_TENANT: Final = "set_config('app.user_id', user_id::text, true), set_config('synchronous_commit', $4, true)"
+_EFFECT: Final = f"""
+UPDATE account_leases SET seq = seq + 1
+ WHERE account_id = $1 AND owner = $2 AND epoch = $3 AND lease_until > now() RETURNING seq, {_TENANT}
+"""  # noqa: S608 (constants only)
+_FENCED: Final = f"""
+SELECT seq, {_TENANT} FROM account_leases
+ WHERE account_id = $1 AND owner = $2 AND epoch = $3 AND lease_until > now() FOR NO KEY UPDATE
+"""  # noqa: S608 (constants only)
+
+
+class PostgresJournal:
+    """The journal of all accounts, for one agent process.
+
+    Args:
+        pool: Of `session.create_pool`, as `ts_agent`.
+        commit_seconds: Longest wait for any answer of the database.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", *, commit_seconds: float = COMMIT_SECONDS) -> None:
+        self._pool = pool
+        self._commit_seconds = commit_seconds
+
+    async def claim(
+        self, owner: str, *, limit: int, ttl_seconds: float, reclaim: bool = False, brokers: Sequence[str] | None = None
+    ) -> list[Claim]:
+        """Take accounts that are wanted and free; `reclaim` also takes those of a dead process of the same slot."""
+        rows = await self._fetch(_CLAIM, reclaim, owner, None if brokers is None else list(brokers), limit, ttl_seconds)
+        return [
+            Claim(
+                Lease(
+                    row["account_id"], row["user_id"], owner, row["epoch"], row["instance"], row["broker"],
+                    row["environment"],
+                ),
+                row["seq"], row["old_owner"], row["old_until_ns"], row["now_ns"],
+            )
+            for row in sorted(rows, key=lambda row: str(row["account_id"]))
+        ]  # fmt: skip
+
+    async def renew(self, owner: str, leases: Sequence[Lease], *, ttl_seconds: float) -> set[UUID]:
+        """Prolong leases; an account that is missing from the answer is lost."""
+        accounts, epochs = [lease.account_id for lease in leases], [lease.epoch for lease in leases]
+        return {row["account_id"] for row in await self._fetch(_RENEW, owner, ttl_seconds, accounts, epochs)}
+
+    async def release(self, lease: Lease) -> bool:
+        """Give an account back cleanly; False when it was not ours any more."""
+        return bool(await self._fetch(_RELEASE, lease.account_id, lease.owner, lease.epoch))
+
+    def effect(self, lease: Lease) -> AbstractAsyncContextManager[JournalTransaction]:
+        """Begin a transaction that may place an order: durable, and a number is allocated."""
+        return self._transaction(lease, _EFFECT, "on")
+
+    def fenced(self, lease: Lease, *, is_durable: bool = True) -> AbstractAsyncContextManager[JournalTransaction]:
+        """Begin a transaction that places nothing; `is_durable=False` for what the venue can repeat."""
+        return self._transaction(lease, _FENCED, "on" if is_durable else "off")
+
+    async def read_account(self, lease: Lease) -> AccountJournal:
+        """Return all that recovery starts from."""
+        async with self._reading(lease) as connection:
+            return await journal_reads.account(connection, lease)
+
+    async def read_intent(self, lease: Lease, client_order_id: str) -> StoredIntent | None:
+        """Return an intent: how a commit whose confirmation was lost is read back."""
+        async with self._reading(lease) as connection:
+            return await journal_reads.intent(connection, lease, client_order_id)
+
+    async def read_events(self, lease: Lease, log_id: str, *, after: int, limit: int) -> list[BrokerEvent]:
+        """Return events with a higher number, in order."""
+        async with self._reading(lease) as connection:
+            return await journal_reads.events(connection, lease, log_id, after=after, limit=limit)
+
+    async def read_fills(self, lease: Lease) -> list[Fill]:
+        """Return all fills of an account, oldest first."""
+        async with self._reading(lease) as connection:
+            return await journal_reads.fills(connection, lease)
+
+    async def read_state(self, lease: Lease, run_id: UUID, market: str) -> SavedState | None:
+        """Return a strategy's saved memory."""
+        async with self._reading(lease) as connection:
+            return await journal_reads.state(connection, lease, run_id, market)
+
+    async def durability(self) -> Durability:
+        """Return whether a confirmed commit survives a crash."""
+        rows = await self._fetch("SELECT current_setting('fsync') AS f, current_setting('full_page_writes') AS w")
+        return Durability(rows[0]["f"] == "on", rows[0]["w"] == "on")
+
+    async def _fetch(self, statement: str, *values: object) -> list[Any]:
+        async with self._connection() as connection, asyncio.timeout(self._commit_seconds):
+            return list(await connection.fetch(statement, *values))
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
+        """Lend a connection; one that broke or did not answer is thrown away, and errors become the journal's."""
+        try:
+            connection = await self._pool.acquire(timeout=self._commit_seconds)
+        except Exception as error:
+            if is_lost(error):
+                raise unavailable(error) from error
+            raise
+        is_broken = False
+        try:
+            yield connection
+        except BaseException as error:
+            is_broken = is_lost(error) or isinstance(error, asyncio.CancelledError)
+            if getattr(error, "sqlstate", None) == STALE_EPOCH:
+                raise LeaseLost(str(error)) from error
+            if is_lost(error):
+                raise unavailable(error) from error
+            raise
+        finally:
+            if is_broken:
+                connection.terminate()
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def _reading(self, lease: Lease) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await connection.execute("SELECT set_config('app.user_id', $1, true)", str(lease.user_id))
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, lease: Lease, opening: str, commit: str) -> AsyncIterator[JournalTransaction]:
+        async with self._connection() as connection:
+            transaction = connection.transaction()
+            async with asyncio.timeout(self._commit_seconds):
+                await transaction.start()
+                row = await connection.fetchrow(opening, lease.account_id, lease.owner, lease.epoch, commit)
+            if row is None:
+                await transaction.rollback()
+                raise lease_lost(lease)
+            try:
+                yield PostgresTransaction(connection, lease, row["seq"], timeout_seconds=self._commit_seconds)
+            except BaseException as error:
+                if not is_lost(error) and not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            await self._commit(transaction, connection)
+
+    async def _commit(
+        self, transaction: "asyncpg.transaction.Transaction", connection: "asyncpg.pool.PoolConnectionProxy[Any]"
+    ) -> None:
+        """Commit; without a confirmation nobody knows, and the error says so."""
+        try:
+            async with asyncio.timeout(self._commit_seconds):
+                await transaction.commit()
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if isinstance(error, asyncpg.PostgresError) and not is_lost(error):
+                raise
+            connection.terminate()
+            raise JournalUnavailable(
+                f"A commit was not confirmed within {self._commit_seconds:g} s ({str(error) or type(error).__name__}): "
+                "it may or may not have happened. Send nothing; read it back by its client order id after recovery.",
+                code="commit_unknown",
+            ) from error
+
+
+def is_unknown(error: BrokerError) -> bool:
+    """Say whether an error leaves open if the transaction was committed."""
+    return error.code == "commit_unknown"

@@ -1,0 +1,352 @@
+"""The writes of one journal transaction, each one statement; the lease row is locked already."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from tradesentry.core.domain.events import BrokerEvent, Fill
+from tradesentry.core.domain.live_orders import OrderIntent, OrderStatus, client_order_id
+from tradesentry.core.execution.journal_messages import already_sent, duplicate_decision, unknown_order
+from tradesentry.core.execution.journal_rows import (
+    AccountRecord,
+    AttemptKind,
+    EquityRecord,
+    Lease,
+    OrderRecord,
+    PositionRecord,
+    Reservation,
+    SavedState,
+    Transition,
+    intent_json,
+    json_value,
+)
+from tradesentry.database.repositories.journal_reads import reservation_of
+
+_DECIDED_TWICE: Final = "uq_order_intents_run_id_bar_close_ns_intent_index"
+_SENT_TWICE: Final = "TS004"
+_CURSOR: Final = """
+WITH c AS (SELECT greatest($3::bigint, (SELECT contiguous_seq FROM event_cursors
+                                         WHERE account_id = $1 AND log_id = $2), 0) AS since),
+     e AS (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM venue_events
+            WHERE account_id = $1 AND log_id = $2 AND seq > (SELECT since FROM c))
+SELECT coalesce((SELECT max(e.seq) FROM e, c WHERE e.seq = c.since + e.n), (SELECT since FROM c))
+"""
+
+
+def _price(value: float | None) -> Decimal | None:
+    return None if value is None else Decimal(repr(float(value)))
+
+
+class PostgresTransaction:
+    """Writes that become facts together.
+
+    Args:
+        connection: Inside a transaction that holds the lease row and names the tenant.
+        lease: Proven by it.
+        seq: Allocated or last number.
+        timeout_seconds: Longest wait for one statement.
+    """
+
+    def __init__(
+        self,
+        connection: "asyncpg.pool.PoolConnectionProxy[Any]",
+        lease: Lease,
+        seq: int,
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._lease = lease
+        self._seq = seq
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    def lease(self) -> Lease:
+        """Whose transaction this is."""
+        return self._lease
+
+    @property
+    def seq(self) -> int:
+        """The number allocated, or the last one given."""
+        return self._seq
+
+    @property
+    def client_order_id(self) -> str:
+        """The id of the order `seq`."""
+        return client_order_id(self._lease.instance, self._seq)
+
+    @property
+    def _who(self) -> tuple[UUID, UUID, int]:
+        return self._lease.account_id, self._lease.user_id, self._lease.epoch
+
+    async def _fetch(self, statement: str, *values: object) -> list[Any]:
+        async with asyncio.timeout(self._timeout_seconds):
+            return list(await self._connection.fetch(statement, *values))
+
+    async def _insert(self, table: str, ending: str = "", /, **columns: object) -> list[Any]:
+        """Insert one row for this account and epoch; table and column names are ours, values are bound."""
+        account_id, user_id, epoch = self._who
+        row: dict[str, object] = {"account_id": account_id, "user_id": user_id, "epoch": epoch, **columns}
+        marks = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+        statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {ending}"  # noqa: S608
+        return await self._fetch(statement, *row.values())
+
+    async def _upsert(self, table: str, key: str, /, **columns: object) -> None:
+        keys = [name.strip() for name in key.split(",")]
+        changed = ", ".join(f"{name} = excluded.{name}" for name in ("epoch", *columns) if name not in keys)
+        await self._insert(table, f"ON CONFLICT ({key}) DO UPDATE SET {changed}, updated_at = now()", **columns)
+
+    async def lock_book(self) -> Sequence[Reservation]:
+        """Lock the exposure book of the user and environment; return its open reservations, all accounts."""
+        who = (self._lease.user_id, self._lease.environment)
+        await self._fetch(
+            "INSERT INTO exposure_books (user_id, environment) VALUES ($1, $2)"
+            " ON CONFLICT (user_id, environment) DO UPDATE SET updated_at = now()",
+            *who,
+        )
+        rows = await self._fetch(
+            "SELECT account_id, seq, instrument, legs, risk FROM exposure_reservations"
+            " WHERE user_id = $1 AND environment = $2 AND released_at IS NULL ORDER BY account_id, seq",
+            *who,
+        )
+        return [reservation_of(row) for row in rows]
+
+    async def add_intent(self, intent: OrderIntent, *, risk: Mapping[str, Any]) -> str:
+        """Store an intent with its first transition, to NEW; return its client order id."""
+        is_of_bar = intent.run is not None and bool(intent.bar_close_ns)
+        try:
+            await self._insert(
+                "order_intents",
+                seq=self._seq,
+                client_order_id=self.client_order_id,
+                run_id=None if intent.run is None else UUID(intent.run),
+                bar_close_ns=intent.bar_close_ns if is_of_bar else None,
+                intent_index=intent.intent_index if is_of_bar else None,
+                instrument=intent.symbol,
+                effect=intent.effect.value,
+                group_id=intent.group_id,
+                intent=intent_json(replace(intent, seq=self._seq)),
+                risk=dict(risk),
+            )
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name == _DECIDED_TWICE:
+                raise duplicate_decision(intent) from error
+            raise
+        await self.add_transition(self._seq, Transition(None, OrderStatus.NEW, "decided"))
+        return self.client_order_id
+
+    async def add_attempt(self, seq: int, kind: AttemptKind, request: Mapping[str, Any]) -> int:
+        """Store a request about to be sent; return its number, from 1."""
+        account_id, user_id, epoch = self._who
+        try:
+            rows = await self._fetch(
+                "INSERT INTO order_attempts (account_id, user_id, epoch, seq, attempt, kind, request)"
+                " SELECT $1, $2, $3, $4, 1 + coalesce(max(attempt), 0), $5, $6 FROM order_attempts"
+                " WHERE account_id = $1 AND seq = $4 RETURNING attempt",
+                account_id, user_id, epoch, seq, kind.value, dict(request),
+            )  # fmt: skip
+        except asyncpg.ForeignKeyViolationError as error:
+            raise unknown_order(seq) from error
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == _SENT_TWICE:
+                # The transaction is lost already, so the server's words must do.
+                is_known = "without a transition" not in str(error)
+                raise (already_sent(seq) if is_known else unknown_order(seq)) from error
+            raise
+        return int(rows[0]["attempt"])
+
+    async def add_transition(self, seq: int, transition: Transition) -> int:
+        """Store a step of an order; return its number, from 1."""
+        account_id, user_id, epoch = self._who
+        origin = None if transition.from_status is None else transition.from_status.value
+        try:
+            rows = await self._fetch(
+                "INSERT INTO order_transitions (account_id, user_id, epoch, seq, n, from_status, to_status, cause,"
+                " evidence, log_id, event_seq) SELECT $1, $2, $3, $4, 1 + coalesce(max(n), 0), $5, $6, $7, $8, $9, $10"
+                " FROM order_transitions WHERE account_id = $1 AND seq = $4 RETURNING n",
+                account_id, user_id, epoch, seq, origin, transition.to_status.value, transition.cause,
+                transition.evidence, transition.log_id, transition.event_seq,
+            )  # fmt: skip
+        except asyncpg.ForeignKeyViolationError as error:
+            raise unknown_order(seq) from error
+        return int(rows[0]["n"])
+
+    async def add_events(self, events: Sequence[BrokerEvent]) -> list[BrokerEvent]:
+        """Store what the venue said, ignoring what is known; return the new ones in the order given."""
+        if not events:
+            return []
+        rows = await self._fetch(
+            "INSERT INTO venue_events (account_id, user_id, epoch, log_id, seq, kind, raw, ts_ns, received_ns)"
+            " SELECT $1, $2, $3, e.log_id, e.seq, e.kind, e.raw::jsonb, e.ts_ns, e.received_ns"
+            " FROM unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bigint[])"
+            " AS e (log_id, seq, kind, raw, ts_ns, received_ns) RETURNING log_id, seq",
+            *self._who,
+            [event.log_id for event in events],
+            [event.seq for event in events],
+            [event.kind.value for event in events],
+            [json.dumps(json_value(event.payload), allow_nan=False) for event in events],
+            [event.ts_ns for event in events],
+            [event.received_ts_ns for event in events],
+        )
+        stored = {(row["log_id"], row["seq"]) for row in rows}
+        new: dict[tuple[str, int], BrokerEvent] = {}
+        for event in events:  # of twins in one batch the first was stored
+            if (event.log_id, event.seq) in stored:
+                new.setdefault((event.log_id, event.seq), event)
+        return list(new.values())
+
+    async def advance_cursor(self, log_id: str, *, start: int = 0) -> int:
+        """Move the cursor over contiguous events and return it; `start` is where a new log begins."""
+        rows = await self._fetch(_CURSOR, self._lease.account_id, log_id, start)
+        cursor = int(rows[0][0])
+        await self._upsert("event_cursors", "account_id, log_id", log_id=log_id, contiguous_seq=cursor)
+        await self._fetch(
+            "UPDATE account_leases SET log_id = $2 WHERE account_id = $1 AND log_id IS DISTINCT FROM $2",
+            self._lease.account_id, log_id,
+        )  # fmt: skip
+        return cursor
+
+    async def add_fills(self, fills: Sequence[Fill]) -> list[Fill]:
+        """Store fills, ignoring known ones; return the new ones."""
+        new = []
+        for fill in fills:
+            rows = await self._insert(
+                "fills",
+                "ON CONFLICT (account_id, fill_id, leg) DO NOTHING RETURNING leg",
+                fill_id=fill.fill_id,
+                leg=fill.leg,
+                venue_order_id=fill.venue_order_id,
+                client_order_id=fill.client_order_id,
+                trade_ref=fill.trade_ref,
+                instrument=fill.symbol,
+                side=int(fill.side),
+                units=fill.units,
+                price=_price(fill.price),
+                commission=fill.commission,
+                swap=fill.swap,
+                realized=fill.realized,
+                effect=fill.effect.value,
+                ts_ns=fill.ts_ns,
+            )
+            new += [fill] if rows else []
+        return new
+
+    async def put_order(self, order: OrderRecord) -> None:
+        """Store what an order is now."""
+        await self._upsert(
+            "orders",
+            "account_id, order_key",
+            order_key=order.order_key,
+            seq=order.seq,
+            instrument=order.instrument,
+            side=int(order.side),
+            effect=order.effect.value,
+            status=order.status.value,
+            units=order.units,
+            filled_units=order.filled_units,
+            average_price=_price(order.average_price),
+            venue_order_ids=list(order.venue_order_ids),
+            terms=dict(order.terms),
+            is_external=order.seq is None,
+            evidence=order.evidence,
+            last_ts_ns=order.last_ts_ns,
+        )
+
+    async def put_position(self, position: PositionRecord) -> None:
+        """Store what a trade is now."""
+        await self._upsert(
+            "positions",
+            "account_id, trade_ref",
+            trade_ref=position.trade_ref,
+            seq=position.seq,
+            instrument=position.instrument,
+            side=int(position.side),
+            units=position.units,
+            entry_price=_price(position.entry_price),
+            stop_loss=_price(position.stop_loss),
+            take_profit=_price(position.take_profit),
+            initial_risk=position.initial_risk,
+            opened_ns=position.opened_ns,
+            last_ts_ns=position.last_ts_ns,
+        )
+
+    async def reserve(self, reservation: Reservation) -> None:
+        """Take headroom for an intent of this transaction."""
+        await self._fetch(
+            "INSERT INTO exposure_books (user_id, environment) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            self._lease.user_id, self._lease.environment,
+        )  # fmt: skip
+        try:
+            await self._insert(
+                "exposure_reservations",
+                seq=reservation.seq,
+                environment=self._lease.environment,
+                instrument=reservation.instrument,
+                legs=dict(reservation.legs),
+                risk=reservation.risk,
+            )
+        except asyncpg.ForeignKeyViolationError as error:
+            raise unknown_order(reservation.seq) from error
+
+    async def release_reservation(self, seq: int) -> None:
+        """Give the headroom of a terminal intent back; twice is no error."""
+        await self._fetch(
+            "UPDATE exposure_reservations SET released_at = now(), epoch = $3"
+            " WHERE account_id = $1 AND seq = $2 AND released_at IS NULL",
+            self._lease.account_id, seq, self._lease.epoch,
+        )  # fmt: skip
+
+    async def put_account(self, account: AccountRecord) -> None:
+        """Store trading state and marks, with a row of history."""
+        await self._upsert(
+            "account_states",
+            "account_id",
+            trading_state=account.state.value,
+            return_state=None if account.return_state is None else account.return_state.value,
+            reason=account.reason,
+            balance=account.balance,
+            equity=account.equity,
+            high_water_mark=account.high_water_mark,
+            day_start_equity=account.day_start_equity,
+            flows=account.flows,
+            as_of_ns=account.as_of_ns,
+        )
+
+    async def save_state(self, state: SavedState) -> None:
+        """Store a strategy's memory."""
+        await self._upsert(
+            "run_states",
+            "run_id, market",
+            run_id=state.run_id,
+            market=state.market,
+            bar_close_ns=state.bar_close_ns,
+            dtype_digest=state.dtype_digest,
+            snapshot=state.snapshot,
+        )
+
+    async def add_equity(self, point: EquityRecord) -> None:
+        """Store an equity point, ignoring a known instant."""
+        await self._insert(
+            "equity_points",
+            "ON CONFLICT (account_id, ts_ns) DO NOTHING",
+            ts_ns=point.ts_ns,
+            balance=point.balance,
+            equity=point.equity,
+            margin_used=point.margin_used,
+        )
+
+    async def announce(
+        self, topic: str, subject: str, payload: Mapping[str, Any], *, dedupe_key: str | None = None
+    ) -> None:
+        """Put an event or alert into the outbox."""
+        await self._fetch(
+            "INSERT INTO outbox (user_id, account_id, topic, subject, payload, dedupe_key)"
+            " VALUES ($1, $2, $3, $4, $5, $6)",
+            self._lease.user_id, self._lease.account_id, topic, subject, dict(payload), dedupe_key,
+        )  # fmt: skip
