@@ -138,7 +138,7 @@ def _lay_zone(params: Any, basket: Any, atr: float, spread: float, tick: float) 
     near = basket.zone.near
     far = basket.zone.far
     n = params.levels
-    while n > 1 and abs(near - far) < (n - 1) * tick:
+    while n > 1 and abs(near - far) < (n - 1 - _NUDGE) * tick:
         n -= 1
     basket.n = n
     basket.step = abs(near - far) / (n - 1) if n > 1 else abs(near - far)
@@ -162,19 +162,20 @@ def _size(params: Any, basket: Any, side: int, view: Any) -> int:
     slip = params.slip_pips * view.pip
     pv = view.price_unit_value
     grid.fill_weights(params.weights, params.ratio, basket.n, basket.weights)
-    n = grid.size_levels(
-        basket.prices, basket.weights, basket.n, basket.stop, side, view.equity, params.risk, pv, slip,
-        view.unit_step, view.unit_min, basket.units,
-    )  # fmt: skip
+    risk = params.risk
+    unit = grid.unit_within_risk(
+        basket.prices, basket.weights, basket.n, basket.stop, side, view.equity, risk, pv, slip
+    )
     notional = 0.0
-    for i in range(n):
-        notional += basket.units[i] * basket.prices[i] * pv
-    most = params.leverage * view.equity
-    if notional > most:
-        n = grid.size_levels(
-            basket.prices, basket.weights, basket.n, basket.stop, side, view.equity, params.risk * most / notional, pv,
-            slip, view.unit_step, view.unit_min, basket.units,
-        )  # fmt: skip
+    for i in range(basket.n):
+        notional += unit * basket.weights[i] * basket.prices[i] * pv
+    # Fewer levels have a smaller notional for the same risk, because it is the deepest that are left out.
+    if notional > params.leverage * view.equity:
+        risk *= params.leverage * view.equity / notional
+    n = grid.size_levels(
+        basket.prices, basket.weights, basket.n, basket.stop, side, view.equity, risk, pv, slip, view.unit_step,
+        view.unit_min, basket.units,
+    )  # fmt: skip
     basket.n = n
     basket.allowed = params.risk * view.equity
     basket.worst = grid.worst_case(basket.prices, basket.units, n, basket.stop, side, pv, slip)
