@@ -135,7 +135,7 @@ class Rig:
         needs_calendar: Whether these parameters need FX days or sessions.
         needs_days: Whether they need FX days even where explicit windows replace the sessions.
         inputs: Names of optional columns that it takes beside the bars, in `row.inputs`.
-        market_fields: Fields of the parameter record behind the configured ones: numbers of the market.
+        market_fields: Fields of the parameter record before the configured ones: numbers of the market.
         fill: Writes them, given (params, record, tick); returns memory that the record points to, if any.
     """
 
@@ -157,7 +157,10 @@ class Rig:
 
 @cache
 def _layout_of(model: type[ParamsModel], market_fields: tuple[tuple[str, Any], ...]) -> np.dtype[Any]:
-    return params_dtype(model, list(market_fields))
+    # In front: behind the model's own fields they would make a record that Numba takes for a kind of the model's, and
+    # a component compiled for both, as in an app and here, would warn of it.
+    own: Any = params_dtype(model)
+    return np.dtype([*market_fields, *((name, own.fields[name][0]) for name in own.names)], align=True)
 
 
 @kernel
