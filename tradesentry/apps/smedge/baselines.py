@@ -1,4 +1,4 @@
-"""What smedge must beat besides the general baselines: its own entry times with a random side.
+"""What smedge must beat besides the general baselines: its own entry times, one bar later, with a random side.
 
 The placebo (same side, stop and target at a random bar of similar ATR) is general and asks what the zone was worth;
 `random_side` asks what the side was worth, trend and break together.
@@ -27,8 +27,9 @@ def exits(config: SMEdgeConfig, trades: Any, _calendar: Any) -> Exits:
 
 
 def _random_side(at: Situation, random: np.random.Generator, n: int) -> Any:
-    # A limit fills inside a bar; the baseline enters at its open, decided at the close before.
-    rows = np.maximum(at.decided - 1, 0)
+    # A limit fills because price came to it; only after that bar has closed does that help nobody.
+    filled = np.searchsorted(at.bars["open_ns"], at.trades["entry_ns"], side="right") - 1
+    rows = np.maximum(filled, 0)
     side = random.choice((-1, 1), (n, len(at.trades)))
     return at.entries(n, decide_ns=at.bars["close_ns"][rows], exit_ns=at.end_after(rows), side=side)
 
@@ -39,7 +40,7 @@ SUITE: Final = Suite(
         Baseline(
             "random_side",
             "Same times, random side",
-            "The entry bars of the strategy with a random direction: what was the side worth?",
+            "One bar after the entries of the strategy, in a random direction: what was the side worth?",
             _random_side,
         ),
     ),

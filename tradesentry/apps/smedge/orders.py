@@ -9,7 +9,8 @@ windows; one that a window's end took back may rest again in the next if its zon
 import math
 from typing import Any, Final
 
-from tradesentry.apps.smedge.layout import POOL_SESSIONS, Kind
+from tradesentry.apps.smedge.config import POOL_SESSIONS
+from tradesentry.apps.smedge.layout import Kind
 from tradesentry.apps.smedge.signals import allows
 from tradesentry.apps.smedge.zones import aim, choose_zone, follow_leg, start_leg
 from tradesentry.core.domain.orders import ExitReason
