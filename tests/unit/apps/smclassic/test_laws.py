@@ -144,7 +144,7 @@ def test_trades_of_the_mirrored_market_are_mirrored(options):
     bars = market(120, 3)
     other, about = mirrored(bars)
 
-    here, there = (new_arena(finely(run_of(rows, **options))) for rows in (bars, other))
+    here, there = (new_arena(finely(run_of(rows, risk=0.001, **options))) for rows in (bars, other))
     here.run()
     there.run()
 
