@@ -44,7 +44,13 @@ def sweep(
     n_optuna: OptunaOption = None,
     seed: SeedOption = 0,
     parts: Annotated[int, typer.Option(min=1, max=32, help="Parts between which --optuna gives trials up.")] = 4,
-    screen: Annotated[bool, typer.Option("--screen/--no-screen", help="Screen as the app declares it.")] = True,
+    screen: Annotated[
+        bool | None,
+        typer.Option(
+            "--screen/--no-screen",
+            help="Screen on a few markets before costs, as the app declares it; on by default for its declared study.",
+        ),
+    ] = None,
     portfolio: Annotated[bool, typer.Option("--portfolio", help="All variants share one account.")] = False,
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
@@ -69,6 +75,8 @@ def sweep(
         method, space, n_trials = search_method(
             config, declared, grid=grid, searched=search, n_random=n_random, n_optuna=n_optuna
         )
+        if screen is None:
+            screen = not (grid or n_random or n_optuna)
         plan = SweepPlan(
             app=name,
             config=config.model_dump(mode="json"),
@@ -103,7 +111,7 @@ def _study_folder(root: Path, study: str) -> Path:
 
 
 def _show(result: Any, folder: Path, *, as_json: bool) -> None:
-    from tradesentry.backtest.evidence import sentence
+    from tradesentry.backtest.reporting.studies import sweep_headline
 
     rows = [
         {
@@ -119,11 +127,7 @@ def _show(result: Any, folder: Path, *, as_json: bool) -> None:
         for i, row in enumerate(result.rows[:SHOWN_ROWS])
         if row.outcome is not None
     ]
-    headline = (
-        "No variant traded enough to be ranked."
-        if result.evidence is None
-        else sentence(result.evidence, what=f"The best of {len(result.rows):,} variants")[0]
-    )
+    headline, _ = sweep_headline(result)
     if as_json:
         print_document(
             {

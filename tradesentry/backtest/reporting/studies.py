@@ -103,6 +103,17 @@ def honesty_columns(found: Evidence) -> Columns:
     }
 
 
+def sweep_headline(result: SweepResult) -> tuple[str, str]:
+    """Return the verdict on a sweep in words, and its tone."""
+    if result.evidence is not None:
+        return sentence(result.evidence, what=f"The best of {len(result.rows):,} variants")
+    if result.rows and all(row.status == "screened" for row in result.rows):
+        where = ", ".join(result.plan.screen_symbols)
+        words = f"All {len(result.rows):,} variants lose before costs on {where}, where they were screened."
+        return f"{words} --no-screen plays them on every market.", "bad"
+    return "No variant traded enough to be ranked.", "neutral"
+
+
 def sweep_study(result: SweepResult) -> dict[str, Any]:
     """Return the document of a finished sweep."""
     rows, plan = result.rows, result.plan
@@ -112,14 +123,13 @@ def sweep_study(result: SweepResult) -> dict[str, Any]:
     details = [_count_sentence(len(rows), counts, plan.method)]
     if result.refused:
         details.append(f"{len(result.refused):,} combinations contradict themselves and were left out.")
-    headline, tone = "No variant traded enough to be ranked.", "neutral"
+    headline, tone = sweep_headline(result)
     charts: dict[str, Columns] = {
         "variants": _variant_columns(rows, names),
         "heatmap": _heatmap(played, names),
         "stability": _stability(played, names),
     }
     if result.evidence is not None:
-        headline, tone = sentence(result.evidence, what=f"The best of {len(rows):,} variants")
         details.append(_plateau_sentence(played, names))
         charts["honesty"] = honesty_columns(result.evidence)
     return {
