@@ -124,7 +124,8 @@ class Arena:
 
     def warm_up(self) -> None:
         """Load the compiled loops without playing a bar; compiles them where no cache has them yet."""
-        engine.run(self.desk, self.account, self.intents, 0)
+        self.desk.steps_left[0] = 0
+        engine.run(self.desk, self.account, self.intents)
         nothing = self.desk.copy()
         nothing["n_lanes"] = 0
         engine.finish(nothing, self.account.copy())
@@ -137,8 +138,9 @@ class Arena:
             DataError: A bar lies outside the calendar.
             TradeSentryError: The strategy reported a failure.
         """
+        self.desk.steps_left[0] = n_steps
         while True:
-            status = engine.run(self.desk, self.account, self.intents, n_steps)
+            status = engine.run(self.desk, self.account, self.intents)
             if status == Status.GROW_TRADES:
                 self.grow("trades")
             elif status == Status.GROW_EQUITY:

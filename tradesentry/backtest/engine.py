@@ -189,14 +189,14 @@ def play_instant(desk: Any, account: Any, intents: Any, now: int) -> int:
 
 
 @kernel
-def run(desks: Any, accounts: Any, intents: Any, n_steps: int) -> int:
-    """Play at most `n_steps` instants; go on with the same call when the answer is not OK.
+def run(desks: Any, accounts: Any, intents: Any) -> int:
+    """Play at most `DESK.steps_left` instants; go on with the same call when the answer is not OK.
 
     Args:
-        desks: DESK array, shape (1,): where the memory of the run lies.
+        desks: DESK array, shape (1,): where the memory of the run lies; `steps_left` counts down, a budget that lets the
+            caller show progress and be interrupted.
         accounts: ACCOUNT array, shape (1,).
         intents: INTENT array, shape (n_lanes * N_INTENTS + 1,); the last row is spare (`core.strategy.intents`).
-        n_steps: Budget of instants, so that the caller can show progress and be interrupted.
 
     Returns:
         Status OK at the end of the data, PAUSED when the budget is used up, GROW_... when an output array is full,
@@ -206,8 +206,7 @@ def run(desks: Any, accounts: Any, intents: Any, n_steps: int) -> int:
     account = accounts[0]
     room = ROOM_PER_LANE * desk.n_lanes
     alone = is_alone(desk)
-    left = n_steps
-    while left > 0:
+    while desk.steps_left > 0:
         now = next_instant(desk)
         if now >= FAR_FUTURE_NS:
             return OK
@@ -223,10 +222,10 @@ def run(desks: Any, accounts: Any, intents: Any, n_steps: int) -> int:
         if now >= account.next_equity_ns:
             write_equity_point(desk, account, now)
         _move_on(desk, now)
-        left -= 1
-        if alone and left > 0:
-            played, n = coast(desk, account, intents, left)
-            left -= played
+        desk.steps_left -= 1
+        if alone and desk.steps_left > 0:
+            played, n = coast(desk, account, intents, desk.steps_left)
+            desk.steps_left -= played
             if n < 0:
                 return failure(n)
             if n > 0:

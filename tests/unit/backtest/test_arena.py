@@ -44,7 +44,8 @@ def test_a_run_in_small_pieces_gives_the_same_bytes(resolve):
     assert len(whole.trade_rows) > 100
 
 
-def test_outputs_that_fill_up_grow_and_lose_nothing(resolve):
+def test_outputs_that_fill_up_grow_and_lose_neither_rows_nor_steps(resolve):
+    """Seen to fail with a budget that starts anew after growing."""
     run = resolve()
     roomy, tight = new_arena(run), new_arena(run)
     room = 2 * 2 * 64
@@ -52,11 +53,14 @@ def test_outputs_that_fill_up_grow_and_lose_nothing(resolve):
         setattr(tight, name, new_records(n, dtype))
     tight._lay_out()
 
-    roomy.run()
+    tight.play(1_000)
+    played = int(tight.series.next_bar[0])
     tight.run()
+    roomy.run()
 
     assert len(tight.trades) > room
     assert len(tight.equity) > 4
+    assert played == 1_000
     assert outcome(tight) == outcome(roomy)
 
 

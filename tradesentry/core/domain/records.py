@@ -469,4 +469,5 @@ DESK = _record(  # where all the memory of a run lies: addresses of record array
     ("trade_room", "i8"),
     ("equity_room", "i8"),
     ("reject_room", "i8"),
+    ("steps_left", "i8"),  # instants that the engine may still play before it comes back
 )
