@@ -17,6 +17,7 @@ from tradesentry.backtest.commands.scan import scan
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.sweep import sweep
 from tradesentry.backtest.commands.walk_forward import walk_forward
+from tradesentry.database.commands import app as db_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +35,7 @@ app.command("compare")(compare)
 app.add_typer(apps_app, name="apps")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
+app.add_typer(db_app, name="db")
 
 
 def _print_version(is_asked: bool) -> None:

@@ -27,6 +27,12 @@ def _named(name: str, *others: str) -> AliasChoices:
     return AliasChoices(name, *others)
 
 
+def _user_home() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("tradesentry", appauthor=False)
+
+
 class Settings(BaseSettings):
     """What this installation knows and a strategy must not say."""
 
@@ -54,6 +60,16 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr | None = Field(
         None, validation_alias=_named("DATABASE_URL"), description="PostgreSQL to use instead of the embedded one."
+    )
+    home: Path = Field(
+        default_factory=_user_home,
+        validation_alias=_named("TRADESENTRY_HOME"),
+        description="Folder of this installation: embedded database, secrets, logs.",
+    )
+    pg_bin: Path | None = Field(
+        None,
+        validation_alias=_named("TRADESENTRY_PG_BIN"),
+        description="Folder of PostgreSQL's programs to use instead of the ones that come with TradeSentry.",
     )
     ray_address: str | None = Field(
         None, validation_alias=_named("RAY_ADDRESS"), description="Cluster that `--executor ray` uses."

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -154,14 +154,14 @@ class EmbeddedPostgres:
         """
         if self.is_running:
             return
-        self._take_lock()
+        self.lock()
         try:
             programs = self.binaries()
             is_new = data_major(self.placement.data) is None
             self.passwords = ensure_passwords(self.placement.password_file, (ADMIN, *ROLES), may_create=is_new)
             end_leftover(self.placement.data)
             if is_new:
-                self._initialize(programs)
+                self.make_data(programs, self.placement.data)
             self._launch(programs)
         except BaseException:
             self.stop()
@@ -180,21 +180,24 @@ class EmbeddedPostgres:
             self._lock.close()
             self._lock = None
 
-    def run(self, arguments: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        extra_environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run one of PostgreSQL's programs under the server's account and return what it said.
 
         Args:
             arguments: Program and arguments.
-            options: Of `subprocess.run`.
+            cwd: Where; the folder of the data when None.
+            extra_environment: Added to a small clean environment.
         """
-        return subprocess.run(
-            [str(argument) for argument in arguments],
-            capture_output=True,
-            check=False,
-            cwd=self.placement.root,
-            **self._identity(),
-            **options,
-        )
+        identity = self._identity()
+        identity["env"] |= extra_environment or {}
+        line = [str(argument) for argument in arguments]
+        return subprocess.run(line, capture_output=True, check=False, cwd=cwd or self.placement.root, **identity)
 
     def _identity(self) -> dict[str, Any]:
         run_as = self.placement.run_as
@@ -205,7 +208,12 @@ class EmbeddedPostgres:
             values |= {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
         return values
 
-    def _take_lock(self) -> None:
+    def lock(self) -> None:
+        """Lock HOME for this process until `stop`.
+
+        Raises:
+            DatabaseError: Another process holds it.
+        """
         path = self.placement.lock_file
         try:
             file = path.open("a+", encoding="utf-8")
@@ -229,8 +237,16 @@ class EmbeddedPostgres:
         file.flush()
         self._lock = file
 
-    def _initialize(self, programs: Binaries) -> None:
-        """Make the data folder aside and rename it, so that a killed start leaves nothing that looks complete."""
+    def make_data(self, programs: Binaries, target: Path) -> None:
+        """Make a data folder aside and rename it, so that a killed start leaves nothing that looks complete.
+
+        Args:
+            programs: Of the version it is made for.
+            target: Where it belongs; must not exist.
+
+        Raises:
+            DatabaseError: `initdb` refused, the disk is full, or the place may not be written.
+        """
         root, run_as = self.placement.root, self.placement.run_as
         for half in root.glob("data.new-*"):
             shutil.rmtree(half, ignore_errors=True)
@@ -255,7 +271,7 @@ class EmbeddedPostgres:
                     "there, or choose another TRADESENTRY_HOME.",
                     code="initdb",
                 )
-            half.rename(self.placement.data)
+            half.rename(target)
         except OSError as error:
             raise DatabaseError(
                 f"The data folder in {root} cannot be made: {error.strerror or error}. Free space and correct "

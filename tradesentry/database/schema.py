@@ -4,10 +4,8 @@ Migrations run as `ts_owner`, one process at a time, and give up on a lock that 
 program that finds another head than its own refuses to work on it.
 """
 
-import hashlib
 import io
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -24,6 +22,7 @@ from alembic.script import ScriptDirectory
 from tradesentry.core.domain.errors import DatabaseError
 from tradesentry.database import fold_models, journal_models
 from tradesentry.database.binaries import Binaries
+from tradesentry.database.clients import run_client
 from tradesentry.database.models import Base
 
 FOLDER = Path(str(files("tradesentry.database") / "migrations"))
@@ -31,6 +30,7 @@ SCHEMA_FILE = FOLDER.parent / "schema.sql"
 MODELS = (fold_models, journal_models)
 """Imported so that their tables are known."""
 LOCK_TIMEOUT = "3s"
+PARTITION = re.compile(r"_(default|\d{4}_\d{2}(_\d{2})?)$")
 HEADER = """\
 -- The schema that all migrations lead to. Written by `python scripts/init_db.py --write-schema`; do not edit.
 SET check_function_bodies = off;
@@ -112,21 +112,21 @@ def _refuse_newer(connection: sa.Connection) -> None:
         )
 
 
+def is_table_of_models(name: str | None, kind: str, _parents: object) -> bool:
+    """Leave out what migrations do not make from models: partitions, made by date, and Alembic's own table."""
+    return not (kind == "table" and name is not None and (PARTITION.search(name) or name == "alembic_version"))
+
+
 def differences(url: str) -> list[str]:
     """Return what `models.py` and a database do not agree on, in words; empty when they agree.
 
     Args:
         url: Address of the database for `ts_owner`.
     """
-    partition = re.compile(r"_(default|\d{4}_\d{2}(_\d{2})?)$")
-
-    def is_ours(name: str | None, kind: str, _parents: object) -> bool:
-        return not (kind == "table" and name is not None and (partition.search(name) or name == "alembic_version"))
-
     engine = sa.create_engine(sync_url(url), poolclass=sa.pool.NullPool)
     try:
         with engine.connect() as connection:
-            options = {"compare_type": True, "include_name": is_ours}
+            options = {"compare_type": True, "include_name": is_table_of_models}
             found = compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
     finally:
         engine.dispose()
@@ -147,15 +147,7 @@ def dump(url: str, programs: Binaries, *, excluding_partitions: bool = True) -> 
     options = ["--schema-only", "--no-comments", "--exclude-table=alembic_version"]
     if excluding_partitions:
         options += [f"--exclude-table={name}_[0-9]*" for name in ("venue_events", "equity_points", "outbox")]
-    done = subprocess.run(
-        [str(programs.program("pg_dump")), *options, f"--dbname={url}"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise DatabaseError(
-            f"The schema could not be read: {done.stderr.strip()[-500:]}. Is `pg_dump` as new as the server?",
-            code="dump",
-        )
-    return normalized(done.stdout)
+    return normalized(run_client(programs, "pg_dump", url, options).decode())
 
 
 def normalized(text: str) -> str:
@@ -203,11 +195,3 @@ def scratch_database(admin_url: str, name: str) -> Iterator[None]:
         with psycopg.connect(admin_url, autocommit=True) as connection:
             drop = psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
             connection.execute(drop.format(psycopg.sql.Identifier(name)))
-
-
-def rules_digest() -> str:
-    """Return a digest of all migrations, to name a template database by."""
-    digest = hashlib.sha256()
-    for path in sorted((FOLDER / "versions").glob("0*")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

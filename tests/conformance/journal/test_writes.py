@@ -60,7 +60,7 @@ def test_an_intent_is_read_back_equal_by_its_client_order_id(with_rig):
 
 def test_an_error_inside_a_transaction_leaves_nothing_behind(with_rig):
     async def check(rig, lease):
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012
             async with rig.journal.effect(lease) as transaction:
                 lost = await transaction.add_intent(intent(lease), risk={})
                 await transaction.add_events([event(lease, 1)])
