@@ -193,7 +193,7 @@ def run(desks: Any, accounts: Any, intents: Any) -> int:
     """Play at most `DESK.steps_left` instants; go on with the same call when the answer is not OK.
 
     Args:
-        desks: DESK array, shape (1,): where the memory of the run lies; `steps_left` counts down, a budget that lets the
+        desks: DESK array, shape (1,): where the memory of the run lies. `steps_left` counts down; the budget lets the
             caller show progress and be interrupted.
         accounts: ACCOUNT array, shape (1,).
         intents: INTENT array, shape (n_lanes * N_INTENTS + 1,); the last row is spare (`core.strategy.intents`).

@@ -9,6 +9,7 @@ import typer
 
 from tradesentry.backtest.commands.options import show as show_rows
 from tradesentry.backtest.commands.request import ConfigOption, JsonOption, SetOption
+from tradesentry.backtest.new_app import write_app
 from tradesentry.backtest.resolve import resolve_config
 from tradesentry.core.strategy.parameters import parameter_rows
 from tradesentry.core.strategy.strategy_registry import strategy, strategy_modules
@@ -55,6 +56,19 @@ def config_(
         show_rows(rows, rows, as_json=as_json)
     else:
         sys.stdout.write(resolved.dump_yaml())
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the new strategy, as in mean_reversion.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder that gets the new package.")] = Path(),
+) -> None:
+    """Write the package of a new strategy that works as it is, to be filled with your own idea."""
+    folder = write_app(name, into)
+    typer.echo(f"wrote {folder}")
+    typer.echo(f"next: pip install --editable {folder}")
+    typer.echo(f"      tradesentry check {name}")
+    typer.echo(f"      tradesentry backtest {name}")
 
 
 def _short(origin: str) -> str:
