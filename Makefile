@@ -10,6 +10,8 @@ PIP := -m pip install --quiet --disable-pip-version-check --constraint requireme
 WORKERS ?= 2
 # Names of benchmarks, all of them when empty: make bench BENCH=w1,cold
 BENCH ?=
+# PostgreSQL version that the tests run on, the newest one when empty: make test PG=16
+PG ?=
 # Options of pytest: make test TESTS="tests/unit -k settle"
 TESTS ?=
 
@@ -23,7 +25,7 @@ run: $(VENV)/runtime.stamp ## back-test a strategy on the built-in synthetic mar
 	@$(BIN)/tradesentry backtest breakout --source synthetic --costs 0,1,2 --limits off --baselines --report
 
 test: $(VENV)/test.stamp ## run the test suite
-	@$(BIN)/python -m pytest -q -n $(WORKERS) $(TESTS)
+	@TRADESENTRY_TEST_PG="$(PG)" $(BIN)/python -m pytest -q -n $(WORKERS) $(TESTS)
 
 check: $(VENV)/dev.stamp lint ## check format, style, types and who imports whom
 	@$(BIN)/mypy

@@ -25,14 +25,21 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def home_folder() -> Iterator[Path]:
+def home_folder(parent: Path | None = None) -> Iterator[Path]:
     """A folder for a server that any account may enter; pytest's own are closed to the server's when run as root."""
-    folder = Path(tempfile.mkdtemp(prefix="ts-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="ts-test-", dir=parent))
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def memory_folder() -> Path | None:
+    """Where files cost no disk, if there is room: a database a test is thousands of files."""
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 3_000_000_000
+    return memory if has_room else None
 
 
 def asked_major() -> int | None:
@@ -111,7 +118,7 @@ def cloned(server: EmbeddedPostgres) -> DatabaseForTest:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The embedded server of this test process."""
-    with home_folder() as home, EmbeddedPostgres(home, major=asked_major(), is_durable=False) as server:
+    with home_folder(memory_folder()) as home, EmbeddedPostgres(home, major=asked_major(), is_durable=False) as server:
         provisioned(server)
         yield server
 

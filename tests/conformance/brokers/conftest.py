@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.venues import TUESDAY_NS, new_venue, quote_at
 from tradesentry.core.broker.commands import CommandGate, Throttle
+from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.faults import FaultScript
+from tradesentry.core.broker.oanda import OandaBroker, OandaLink
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.domain.clock import FakeClock
 
@@ -29,6 +31,8 @@ class Bench:
 
     n_streams: Any = None
     """Return the streams of a kind that are open at the venue."""
+
+    server: Any = None
 
     async def ready(self, stream="events"):
         """Wait until the broker listens."""
@@ -51,7 +55,7 @@ class Bench:
                 if task.done():
                     return task.result()
                 await asyncio.sleep(0)
-            await asyncio.wait({task}, timeout=0.002)
+            await asyncio.wait({task}, timeout=0.005)
             if task.done():
                 return task.result()
             await self.clock.advance(0.25)
@@ -78,7 +82,45 @@ async def paper_bench(*, faults="", trading="", seed=0, late=None, venue=None, *
     await broker.close()
 
 
-BENCHES = {"paper": paper_bench}
+async def refuse_from(broker, server, operation):
+    """Let the server vanish: at once for reads, once the broker has connected for commands."""
+    if operation == "read":
+        await server.stop()
+        return
+    connect = broker.connect
+
+    async def connect_then_vanish():
+        state = await connect()
+        await broker.quote("EURUSD")
+        await server.stop()
+        return state
+
+    broker.connect = connect_then_vanish
+
+
+@asynccontextmanager
+async def oanda_bench(*, faults="", trading="", seed=0, late=None, venue=None, **options):
+    """Open an OANDA broker in front of a fake OANDA on loopback, with a first quote of each market."""
+    clock = FakeClock(TUESDAY_NS)
+    venue = venue or new_venue(faults=trading, seed=seed, **options.pop("venue_options", {}))
+    is_refused = "connect_refused" in faults
+    script = FaultScript.parse("" if is_refused else faults, seed=seed)
+    server = FakeOanda(venue, clock, faults=script)
+    await server.start()
+    link = OandaLink(venue.account, "token", server.url, server.url, "practice", "USD", is_hedging=True)
+    broker = OandaBroker(link, clock, gate=gate_of(clock, late, options))
+    server.show(quote_at(1.1000))
+    server.show(quote_at(150.0, symbol="USDJPY", spread=0.01))
+    if is_refused:
+        await refuse_from(broker, server, faults.split()[-1])
+    try:
+        yield Bench(broker, venue, clock, script, server.show, lambda: server.n_commands, server.n_streams, server)
+    finally:
+        await broker.close()
+        await server.stop()
+
+
+BENCHES = {"oanda": oanda_bench, "paper": paper_bench}
 
 
 @pytest.fixture(params=sorted(BENCHES))

@@ -327,14 +327,16 @@ def test_a_hundred_commands_at_once_are_a_hundred_orders(bench):
     async def case():
         async with bench() as b:
             await b.broker.connect()
-            orders = [b.broker.place_order(limit(seq, 1.05 + seq / 1e4, stop=1.04, units=10)) for seq in range(1, 61)]
+            euro = [limit(seq, 1.05 + seq / 1e4, stop=1.04, units=10) for seq in range(1, 51)]
+            yen = [limit(seq, 140 + seq / 1e2, stop=130.0, units=10, symbol="USDJPY") for seq in range(51, 101)]
+            orders = [b.broker.place_order(order) for order in (*euro, *yen)]
             outcomes = await b.settle(asyncio.gather(*orders))
             return outcomes, await b.broker.open_orders()
 
     outcomes, resting = play(case())
 
     assert {type(outcome) for outcome in outcomes} == {Accepted}
-    assert len({order.venue_order_id for order in resting}) == 60
+    assert len({order.venue_order_id for order in resting}) == 100
 
 
 def test_past_the_deadline_nothing_leaves(bench):

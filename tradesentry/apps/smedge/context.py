@@ -7,6 +7,7 @@ break; gaps; pivots, swings and pools. One function, because the order is part o
 from typing import Any, Final
 
 from tradesentry.apps.smedge.signals import follow_track, follow_trend, remember_sweeps
+from tradesentry.apps.smedge.zones import forget_gaps
 from tradesentry.core.domain.orders import Status
 from tradesentry.core.strategy.indicators import (
     events,
@@ -70,8 +71,11 @@ def follow_market(params: Any, state: Any, bar: Any, clock: Any, tick: float) ->
     if buffer.n > first:
         remember_sweeps(state, first)
     structure.update(within, state.structure, bar, state.swings, state.pivots, before, buffer)
+    starts = state.tracks[0].start_index + state.tracks[1].start_index
     follow_track(state.tracks[0], 1, state.structure.high.swing, state.pivots, bar, index)
     follow_track(state.tracks[1], -1, state.structure.low.swing, state.pivots, bar, index)
+    if state.tracks[0].start_index + state.tracks[1].start_index != starts:
+        forget_gaps(state)
     order_blocks.create(params.blocks, state.blocks, bar, state.structure, -1, -1, before, state.atr.value, buffer)
     gaps.create(params.blocks.gaps, state.gaps, bar, tick, before, hygiene.is_contiguous(state.hygiene, 2), buffer)
     swings.pivot_update(within.swings.left_bars, within.swings.right_bars, state.pivots, bar, buffer)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tradesentry.apps.smedge.layout import Kind, Stage
 from tradesentry.core.strategy.indicators import zones as lists
-from tradesentry.core.utils.kernel import kernel
+from tradesentry.core.utils.kernel import copy_record, kernel
 
 _OB: Final = int(Kind.OB)
 _FVG: Final = int(Kind.FVG)
@@ -99,6 +99,29 @@ def _collect(params: Any, state: Any, leg: Any, close: float) -> None:
             if block.is_flipped and block.direction == -side:
                 # What was the far edge of the block now faces price.
                 _add(params, leg, _BREAKER, block.id, block.far, block.near, close, index)
+
+
+@kernel
+def forget_gaps(state: Any) -> None:
+    """Drop the gaps that lie before the start of any leg to come: it only moves on, so no leg will ever take them in.
+
+    What is left are a few gaps, and a bar that touches one of them costs little.
+    """
+    ring = state.gaps.zones
+    kept = 0
+    n_up = 0
+    for i in range(ring.n):
+        gap = ring.items[i]
+        if gap.origin_index < state.tracks[0 if gap.direction > 0 else 1].start_index:
+            continue
+        if kept != i:
+            copy_record(ring.items[kept], gap)
+        kept += 1
+        if gap.direction > 0:
+            n_up += 1
+    ring.n = kept
+    ring.n_up = n_up
+    ring.n_down = kept - n_up
 
 
 @kernel

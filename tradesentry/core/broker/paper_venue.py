@@ -202,7 +202,7 @@ class PaperVenue(PaperLedger):
         elif code is None and stop_loss is not None and not math.isnan(stop_loss):
             quote = self.quotes[self._symbols[trade.market]]
             closing = quote.closing(Side(int(position.side)))
-            code = "STOP_LOSS_ORDER_PRICE_BEYOND_MARKET" if position.side * (closing - stop_loss) <= 0 else None
+            code = "PRICE_INVALID" if position.side * (closing - stop_loss) <= 0 else None
         if code is not None or trade is None or position is None:
             self._write(EventKind.CHANGE_REFUSED, reason=code, trade_id=trade_id, client_order_id=None)
             return Refusal(str(code), tuple(self._publish()))
@@ -236,7 +236,7 @@ class PaperVenue(PaperLedger):
             if any(t.is_open and t.client_order_id == request.client_order_id for t in self.trades.values()):
                 return "CLIENT_TRADE_ID_ALREADY_EXISTS"
         checks = (
-            (request.units < item.min_units, "UNITS_MINIMUM_NOT_MET"),
+            (request.units < item.min_units, "UNITS_MIMIMUM_NOT_MET"),
             (request.units > item.max_units, "UNITS_LIMIT_EXCEEDED"),
             (request.units % item.unit_step != ZERO, "UNITS_PRECISION_EXCEEDED"),
             (0 < request.expires_ts_ns <= self.now_ns, "TIME_IN_FORCE_GTD_TIMESTAMP_IN_PAST"),

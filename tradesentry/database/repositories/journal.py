@@ -7,7 +7,7 @@ unknown: its connection is thrown away and the caller reads back by client order
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -154,8 +154,9 @@ class PostgresJournal:
             raise
         finally:
             if is_broken:
-                connection.terminate()
-            await self._pool.release(connection)
+                _throw_away(connection)
+            with suppress(asyncpg.InterfaceError):
+                await self._pool.release(connection)
 
     @asynccontextmanager
     async def _reading(self, lease: Lease) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
@@ -179,8 +180,10 @@ class PostgresJournal:
             try:
                 yield PostgresTransaction(connection, lease, row["seq"], timeout_seconds=self._commit_seconds)
             except BaseException as error:
-                if not is_lost(error) and not connection.is_closed():
-                    await transaction.rollback()
+                if not is_lost(error):
+                    # A server that went away meanwhile has rolled back already, and the first error says more.
+                    with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+                        await transaction.rollback()
                 raise
             await self._commit(transaction, connection)
 
@@ -194,12 +197,18 @@ class PostgresJournal:
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if isinstance(error, asyncpg.PostgresError) and not is_lost(error):
                 raise
-            connection.terminate()
+            _throw_away(connection)
             raise JournalUnavailable(
                 f"A commit was not confirmed within {self._commit_seconds:g} s ({str(error) or type(error).__name__}): "
                 "it may or may not have happened. Send nothing; read it back by its client order id after recovery.",
                 code="commit_unknown",
             ) from error
+
+
+def _throw_away(connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+    """Close a connection without a word to the server; one that is closed already has left the pool."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def is_unknown(error: BrokerError) -> bool:

@@ -41,16 +41,23 @@ CHOCH = (-4, 14, -6, 12)
 """Closes above the last high against the trend state: body 16 pips, ATR after it 10 + (20 - 10) / 14 = 10.714."""
 
 
-def story(*rows: tuple[float, float, float, float], then: float | None = None, start: str = START, **quiet: Any) -> Any:
+def story(
+    *rows: tuple[float, float, float, float],
+    then: float | None = None,
+    start: str = START,
+    quiet_from: str = "2024-06-10T00:00",
+    end: str = "2024-06-14T21:00",
+) -> Any:
     """Return quiet bars, then `rows` in pips, then bars that stand still at `then` (the last close).
 
     Args:
         rows: (open, high, low, close).
         then: Pips.
         start: ISO time of the first row.
-        quiet: Start and end of the series.
+        quiet_from: ISO time of the first quiet bar.
+        end: ISO time of the end of the series.
     """
-    bars = quiet_bars(**quiet)
+    bars = quiet_bars(quiet_from, end)
     first = row_at(bars, start)
     for i, (open_, high, low, close) in enumerate(rows):
         bars.open[first + i], bars.high[first + i] = 1.1 + open_ * PIP, 1.1 + high * PIP

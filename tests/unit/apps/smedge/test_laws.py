@@ -145,7 +145,7 @@ def test_trades_of_the_mirrored_market_are_mirrored(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_orders_obey_their_leg_and_their_limits(mode):
-    """Bites: with `_is_over` reading the trend one way only, orders outlive a flip; without `until`, windows."""
+    """Bites: with an order that rests though no window is open, the first one at night is noticed."""
     bars = market(60)
     run = run_of(bars, **mode)
     arena = new_arena(run)
@@ -286,7 +286,6 @@ def on_walks(cost_scale, **values):
     "values", [{}, {"trigger": "bos", "zone": "fvg"}, {"trigger": "choch", "zone": "ob", "target": "3R"}]
 )
 def test_driftless_walk_pays_nothing_before_costs_and_takes_the_costs_after(values):
-    """Bites: with limits filled a tick better than their price times ten, mean R is far above zero."""
     free, costly = on_walks(0.0, **values), on_walks(1.0, **values)
 
     r, after = (result.trades["r_multiple"].to_numpy() for result in (free, costly))

@@ -364,6 +364,28 @@ def test_news_blackout_ends_the_idea(tmp_path):
     assert found == [True] + [False] * 9
 
 
+def test_trend_that_flips_ends_the_idea():
+    """Bites: without `allows` in `_is_over`, the leg lives on."""
+    # On Tuesday 17:00 UTC an H4 bar closes at 8, above the H4 swing high of 5. On Wednesday 13:00 one closes at -7,
+    # under the swing low of -5, while a purchase waits for a window.
+    start = "2024-06-12T09:15"
+    bars = story(*SWEPT, CHOCH, (12, 13, -8, -7), start=start, quiet_from="2024-06-05T00:00")
+    at = row_at(bars, "2024-06-11T16:45")
+    bars.high[at], bars.close[at], bars.open[at + 1], bars.high[at + 1] = 1.1009, 1.1008, 1.1008, 1.1008
+    options = {"sessions": ["kill_zone_asia"], "order_life": 64}
+
+    before, after, without_trend = (
+        watch(bars, n, start=start, trend_mode=mode, **options)
+        for n, mode in ((14, "structure"), (15, "structure"), (15, "off"))
+    )
+
+    assert state_of(before).trend.trend == 1
+    assert leg(before) is not None
+    assert state_of(after).trend.trend == -1
+    assert leg(after) is None
+    assert leg(without_trend) is not None
+
+
 @pytest.mark.parametrize("field", ["weekend", "gap"])
 def test_leg_that_spans_a_weekend_or_a_long_gap_is_void(field):
     # Friday 20:00 UTC is an hour before the week ends; the break comes on Sunday.

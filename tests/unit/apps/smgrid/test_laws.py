@@ -72,20 +72,24 @@ CONFIGS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(config=CONFIGS, seed=st.integers(0, 4))
 def test_no_basket_loses_more_than_it_was_allowed(config, seed):
     """Bites: when levels of an ended basket went on resting, and when units are rounded up."""
-    bars = market(30, seed)
+    bars = market(20, seed)
     arena = new_arena(resolve(bars, **config))
     own = arena.lanes[0].state[0].baskets
     seen = arena.books[0].seen
     allowed: dict[int, float] = {}
+    before = (0, 0)
     for _ in range(len(bars)):
         arena.play(1)
         for k in range(2):
             if own[k].phase != Phase.FLAT:
                 allowed[int(own[k].id)] = float(own[k].allowed)
+        if (last := (int(seen.n_positions), int(seen.n_orders))) == before:
+            continue
+        before = last
         held = [(int(p.basket), int(p.tag)) for p in seen.positions[: seen.n_positions]]
         resting = [(int(o.basket), int(o.tag)) for o in seen.orders[: seen.n_orders]]
         assert len(set(held + resting)) == len(held) + len(resting)
@@ -142,7 +146,7 @@ def test_variant_passes(variant, check):
     assert found.is_passed, found.detail
 
 
-@pytest.mark.parametrize("field", ["baskets", "context", "n_resting", "hygiene"])
+@pytest.mark.parametrize("field", ["baskets", "context", "hygiene"])
 def test_restart_notices_a_field_that_was_not_saved(field, monkeypatch):
     """The proof of restarts bites on every part of the state."""
     load = checks.load_records
@@ -181,8 +185,8 @@ def test_unfinished_hour_changes_nothing_but_the_efficiency_of_execution_bars():
 def walks():
     """A run over two driftless walks, the path inside their bars known."""
     settings = RunSettings(source="synthetic:random_walk:8", from_="2022-01-03", to="2022-09-01", limits="off")
-    overrides = ["symbols=[EURUSD,GBPUSD]", "intrabar=tick", "regime_er=off"]
-    return resolve_run("smgrid", overrides=overrides, settings=settings)
+    config = {"symbols": ["EURUSD", "GBPUSD"], "intrabar": "tick", "regime_er": None}
+    return resolve_run("smgrid", config=config, settings=settings)
 
 
 @pytest.mark.parametrize("variant", ["zone", "band", "recycle"])
