@@ -47,7 +47,7 @@ def memory_after(bars, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_depends_on_a_later_bar(mode):
-    """Bites: with `gaps.create` called on a bar's successor, or an engine that hands `step` the next bar."""
+    """Bites: with an engine that hands `step` the bar after the closed one, the images differ."""
     bars = market()
     n = 2_000
     changed = bars.copy()

@@ -15,8 +15,6 @@ from tests.unit.apps.smedge.factories import (
 from tradesentry.apps.smedge.layout import Kind, Stage, Trigger
 
 ORDER = (1, 1.0, -10.1, 23.2)
-STAY = (12, 13, 10, 12)
-"""A bar after CHOCH that touches nothing."""
 
 
 @pytest.mark.parametrize(
