@@ -20,7 +20,6 @@ from tradesentry.database.embedded import EmbeddedPostgres
 from tradesentry.database.roles import ADMIN, AGENT, APP, OWNER, provision
 from tradesentry.database.schema import migrate
 
-ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = "ts_template"
 _numbers = itertools.count(1)
 

@@ -1,14 +1,18 @@
 """`tradesentry db ...` as a user meets it: on the embedded server, on a real one, with mistakes."""
 
+import io
 import json
 import os
-import subprocess
-import sys
+from contextlib import redirect_stderr, redirect_stdout
+from types import SimpleNamespace
+from unittest import mock
 
 import psycopg
 import pytest
 
-from tests.support.postgres import ROOT, DatabaseForTest, home_folder, memory_folder
+from tests.support.postgres import DatabaseForTest, home_folder, memory_folder
+from tradesentry.backtest.commands.shell import run_command
+from tradesentry.cli import app
 from tradesentry.database.binaries import WHEEL_FOLDERS
 from tradesentry.database.embedded import EmbeddedPostgres
 from tradesentry.database.roles import ADMIN, AGENT, DATABASE, OWNER, provision
@@ -22,13 +26,13 @@ def home():
 
 
 def db(home, *arguments, **environment):
-    """Run `tradesentry db` in a process of its own."""
+    """Run `tradesentry db` and return exit code and what it wrote."""
+    out, err = io.StringIO(), io.StringIO()
     clean = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "TRADESENTRY_PG_BIN"}}
-    return subprocess.run(
-        [sys.executable, "-m", "tradesentry.cli", "db", *map(str, arguments)],
-        env=clean | {"TRADESENTRY_HOME": str(home)} | environment,
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
+    values = clean | {"TRADESENTRY_HOME": str(home)} | environment
+    with mock.patch.dict(os.environ, values, clear=True), redirect_stdout(out), redirect_stderr(err):
+        code = run_command(app, ["db", *map(str, arguments)])
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def with_facts(server):
@@ -119,7 +123,7 @@ def test_a_real_server_is_made_ready_by_its_administrator(home):
         made = db(home, "init", DATABASE_URL=server.url(ADMIN, "company"))
 
         assert made.returncode == 4
-        assert "permission denied" in made.stderr or "owner" in made.stderr
+        assert "permission denied" in made.stderr
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE company OWNER TO {OWNER}")
         made = db(home, "init", DATABASE_URL=server.url(ADMIN, "company"))
@@ -132,7 +136,7 @@ def test_a_real_server_is_made_ready_by_its_administrator(home):
     [
         ("sqlite:///x.db", "works on PostgreSQL 15 or newer only"),
         ("nonsense", "Write it as postgresql://"),
-        ("postgresql://u:secret-pw@127.0.0.1:1/x", "Check DATABASE_URL, and that the server runs"),
+        ("postgresql://u:secret-pw@127.0.0.1:1/x", "Check DATABASE_URL, that the server runs"),
     ],
 )
 def test_a_wrong_address_is_explained_and_never_shows_its_password(home, url, words):
