@@ -178,5 +178,6 @@ def test_data_of_16_are_moved_to_18_with_every_row_and_the_old_folder_is_kept(ho
         version = DatabaseForTest(server, DATABASE).rows("SHOW server_version_num")[0][0]
     assert int(version) // 10_000 == new
     assert len(list((home / "pg").glob(f"data-{old}-*"))) == 1
-    assert db(home, "check").returncode == 0
+    checked = db(home, "check")
+    assert checked.returncode == 0, checked.stdout
     assert "of that version already" in db(home, "upgrade").stderr
