@@ -33,6 +33,10 @@ class Binaries:
     major: int
     is_wheel: bool
 
+    def has(self, name: str) -> bool:
+        """Say whether a program such as `pg_dump` is part of this installation."""
+        return (self.folder / f"{name}{_SUFFIX}").is_file()
+
     def program(self, name: str) -> Path:
         """Return the path of a program such as `initdb`.
 

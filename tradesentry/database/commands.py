@@ -34,10 +34,11 @@ def _home(home: Path | None, settings: Settings) -> Path:
 @contextmanager
 def _server(home: Path | None, database_url: str | None) -> "Iterator[Server]":
     from tradesentry.database.server import open_server
+    from tradesentry.database.session import driver_errors
 
     settings = load_settings()
     url = database_url or (settings.database_url.get_secret_value() if settings.database_url else None)
-    with open_server(_home(home, settings), database_url=url, bin_dir=settings.pg_bin) as server:
+    with open_server(_home(home, settings), database_url=url, bin_dir=settings.pg_bin) as server, driver_errors():
         yield server
 
 

@@ -153,7 +153,8 @@ def dump(url: str, programs: Binaries, *, excluding_partitions: bool = True) -> 
 def normalized(text: str) -> str:
     """Return a dump without what differs between equal schemas: versions, random marks, settings, blank lines."""
     dropped = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict)")
-    lines = [line.rstrip() for line in text.splitlines()]
+    # An upgraded server names the NOT NULL constraints that older ones had without a name.
+    lines = [re.sub(r"CONSTRAINT \S+ NOT NULL", "NOT NULL", line).rstrip() for line in text.splitlines()]
     return "\n".join(line for line in lines if line and not dropped.match(line)) + "\n"
 
 

@@ -94,7 +94,17 @@ def is_locked(server: EmbeddedPostgres) -> bool:
 
 
 def _embedded(server: EmbeddedPostgres) -> Server:
-    return Server(server.url(ADMIN, "postgres"), DATABASE, server.passwords, server.binaries)
+    return Server(server.url(ADMIN, "postgres"), DATABASE, server.passwords, lambda: client_programs(server))
+
+
+def client_programs(server: EmbeddedPostgres) -> Binaries:
+    """Return programs for dumps: the server's own, or the wheel's where a bare server has none.
+
+    Args:
+        server: The embedded server.
+    """
+    own = server.binaries()
+    return own if own.has("pg_dump") else find_binaries()
 
 
 def _real(home: Path, database_url: str, bin_dir: Path | None) -> Server:

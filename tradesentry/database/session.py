@@ -6,8 +6,8 @@ do not bind is refused.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -142,6 +142,24 @@ async def retried(work: Callable[[], Awaitable[T]], *, wait: Callable[[float], A
                 raise unavailable(cause) from error
         await wait(0.1 * 2**n)
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Turn what the drivers raise into words for the person at the command line; a password is never part of them.
+
+    Raises:
+        DatabaseError: The server went away or refused.
+    """
+    try:
+        yield
+    except (psycopg.Error, sa.exc.DBAPIError) as error:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        raise DatabaseError(
+            f"PostgreSQL refused or went away: {str(cause).strip()}. Check DATABASE_URL, that the server runs and lets "
+            "this host in, and that the role may do this (`db init` needs an administrator).",
+            code="refused",
+        ) from error
 
 
 def refuse_powerful_role(url: str) -> None:

@@ -10,7 +10,7 @@ from tradesentry.core.domain.errors import DatabaseError
 from tradesentry.database.checks import check_database, schema_differences
 from tradesentry.database.roles import ADMIN, AGENT, APP, OWNER
 from tradesentry.database.schema import current, differences, dump, head, load, migrate, scratch_database
-from tradesentry.database.server import Server
+from tradesentry.database.server import Server, client_programs
 from tradesentry.database.session import refuse_powerful_role
 
 
@@ -20,7 +20,7 @@ def admin(postgres):
 
 
 def server_of(postgres, name):
-    return Server(postgres.url(ADMIN, "postgres"), name, postgres.passwords, postgres.binaries)
+    return Server(postgres.url(ADMIN, "postgres"), name, postgres.passwords, lambda: client_programs(postgres))
 
 
 def test_a_migrated_database_passes_every_check(postgres, database):
@@ -34,7 +34,7 @@ def test_migrations_go_up_down_and_up_again_to_the_same_schema(postgres, admin):
     with scratch_database(admin, "up_down"):
         url = postgres.url(OWNER, "up_down")
         migrate(url)
-        first = dump(url, postgres.binaries())
+        first = dump(url, client_programs(postgres))
         migrate(url, to="base")
         with psycopg.connect(url) as connection:
             left = connection.execute(
@@ -45,15 +45,15 @@ def test_migrations_go_up_down_and_up_again_to_the_same_schema(postgres, admin):
 
         assert left == []
         assert current(url) == head()
-        assert dump(url, postgres.binaries()) == first
+        assert dump(url, client_programs(postgres)) == first
 
 
 def test_schema_sql_loaded_alone_equals_the_migrated_database(postgres, admin):
     with scratch_database(admin, "loaded"):
         load(postgres.url(OWNER, "loaded"))
 
-        assert dump(postgres.url(OWNER, "loaded"), postgres.binaries()) == dump(
-            postgres.url(OWNER, TEMPLATE), postgres.binaries()
+        assert dump(postgres.url(OWNER, "loaded"), client_programs(postgres)) == dump(
+            postgres.url(OWNER, TEMPLATE), client_programs(postgres)
         )
 
 

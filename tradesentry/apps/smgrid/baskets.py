@@ -161,12 +161,15 @@ def follow(params: Any, context: Any, basket: Any, held: Any, side: int, bar: An
         return
     n_left, n_refused = _mark_levels(params, basket, held, side, bar, view)
     has_filled = held.n > 0 or n_left > 0
-    if basket.phase == _UNFILLED and not has_filled:
-        if n_refused > 0:
-            # The account has no room for the whole grid: it is not placed, and not made smaller either.
-            basket.retry_bar = view.bar_index + RETRY_BARS
-            basket.is_over = True
-        return
+    if basket.phase == _UNFILLED:
+        if not has_filled:
+            if n_refused > 0:
+                # The account has no room for the whole grid: it is not placed, and not made smaller either.
+                basket.retry_bar = view.bar_index + RETRY_BARS
+                basket.is_over = True
+            return
+        # It may have been about to give way to the other side: price was faster.
+        basket.is_over = False
     if n_left > 0:
         _follow_fills(params, context, basket, held, side, bar, view)
         if basket.phase == _FLAT:

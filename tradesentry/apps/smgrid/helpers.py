@@ -52,24 +52,32 @@ def is_against(params: Any, context: Any, side: int) -> bool:
 
 
 @kernel
-def _consider(params: Any, ring: Any, kind: int, last_id: int, basket: Any, side: int, price: float) -> None:
-    """Make the nearest usable zone of one list the candidate if it is nearer than what is there.
+def _is_usable(params: Any, basket: Any, kind: int, zone: Any, now_ns: int) -> bool:
+    """Return whether a grid may be laid into a zone.
 
-    A zone is usable while untouched; the one of the last basket up to `max_touches` if that ended at a target, and
-    never again if it ended at the stop.
+    It may while the zone is untouched; into the one of the last basket up to `max_touches` if that ended at a target,
+    and never again if it ended at the stop. While the side is locked only zones made since the stop count.
     """
-    best = basket.candidate
-    used = basket.used
+    if now_ns < basket.lock_until_ns and zone.id <= (basket.lock_base if kind == _BASE else basket.lock_block):
+        return False
+    if basket.used.kind == kind and basket.used.id == zone.id:
+        return bool(not basket.is_lost and max(zone.n_touches, 1) <= params.max_touches)
+    return bool(zone.n_touches == 0)
+
+
+@kernel
+def _consider(params: Any, ring: Any, kind: int, baskets: Any, price: float, now_ns: int) -> None:
+    """Make the nearest usable zone of one list the candidate of its side if it is nearer than what is there."""
     for i in range(ring.n):
         zone = ring.items[i]
-        if zone.direction != side or zone.is_flipped or zone.id <= last_id or not side * (price - zone.near) > 0.0:
+        side = zone.direction
+        basket = baskets[0 if side > 0 else 1]
+        best = basket.candidate
+        if basket.phase > _RESTING or zone.is_flipped or not side * (price - zone.near) > 0.0:
             continue
-        if used.kind == kind and used.id == zone.id:
-            if basket.is_lost or max(zone.n_touches, 1) > params.max_touches:
-                continue
-        elif zone.n_touches > 0:
+        if best.kind != _NONE and not side * (zone.near - best.near) > 0.0:
             continue
-        if best.kind == _NONE or side * (zone.near - best.near) > 0.0:
+        if _is_usable(params, basket, kind, zone, now_ns):
             best.kind = kind
             best.id = zone.id
             best.near = zone.near
@@ -77,25 +85,22 @@ def _consider(params: Any, ring: Any, kind: int, last_id: int, basket: Any, side
 
 
 @kernel
-def find_candidate(params: Any, context: Any, basket: Any, side: int, price: float, now_ns: int) -> None:
-    """Find the nearest zone beyond price that a grid may be laid into; call it when an hour is completed.
+def find_candidates(params: Any, context: Any, baskets: Any, price: float, now_ns: int) -> None:
+    """Find the nearest zone beyond price on each side that holds nothing; call it when an hour is completed.
 
     Args:
         params: Parameters of smgrid.
         context: `zone_context.STATE`.
-        basket: BASKET of the side; `candidate` is written.
-        side: +1 for demand below price, -1 for supply above it.
+        baskets: BASKET of both sides; `candidate` of those that hold nothing is written.
         price: Last close.
-        now_ns: Its time. While the side is locked only zones made since the stop count.
+        now_ns: Its time.
     """
-    basket.candidate.kind = _NONE
-    is_locked = now_ns < basket.lock_until_ns
+    baskets[0].candidate.kind = _NONE
+    baskets[1].candidate.kind = _NONE
     if params.context.uses_bases:
-        last_id = basket.lock_base if is_locked else 0
-        _consider(params, context.bases.zones, _BASE, last_id, basket, side, price)
+        _consider(params, context.bases.zones, _BASE, baskets, price, now_ns)
     if params.context.uses_blocks:
-        last_id = basket.lock_block if is_locked else 0
-        _consider(params, context.blocks.zones, _BLOCK, last_id, basket, side, price)
+        _consider(params, context.blocks.zones, _BLOCK, baskets, price, now_ns)
 
 
 @kernel

@@ -70,7 +70,7 @@ BASKET = np.dtype(
     [
         ("phase", "i8"),
         ("id", "i8"),  # INTENT.basket
-        ("zone", CANDIDATE),  # what it is anchored to; kind NONE for a band
+        ("zone", CANDIDATE),  # what it is anchored to; for a band kind NONE and the number of the reset
         ("anchor", "f8"),  # midpoint of a band
         ("n", "i8"),  # levels used
         ("n_waiting", "i8"),  # levels that may rest and do not, as of the last bar

@@ -13,7 +13,7 @@ from tradesentry.apps.smgrid.configs.smgrid_config import SMGridConfig
 from tradesentry.apps.smgrid.helpers import (
     BAND,
     band_step,
-    find_candidate,
+    find_candidates,
     is_against,
     is_stale,
     is_wide,
@@ -111,8 +111,9 @@ def _open(params: Any, state: Any, index: int, bar: Any, view: Any, intents: Any
     copy_record(basket.zone, basket.candidate)
     basket.anchor = state.context.midpoint.anchor
     if params.anchor == BAND:
+        # What a band hangs on is the last reset of the midpoint.
         basket.zone.kind = _NO_ZONE
-        basket.zone.id = 0
+        basket.zone.id = state.context.midpoint.n_resets
     if not plan(params, state.context, basket, side, view):
         return n
     open_basket(state, basket)
@@ -183,8 +184,7 @@ def step(params: Any, state: Any, bar: Any, view: Any, intents: Any) -> int:
         if state.baskets[index].phase != _FLAT:
             n = _manage(params, state, index, is_closed, seen, view, intents, n)
     if context.n_new > 0 and params.anchor != BAND:
-        for index in range(2):
-            find_candidate(params, context, state.baskets[index], 1 - 2 * index, seen.close, seen.close_ns)
+        find_candidates(params, context, state.baskets, seen.close, seen.close_ns)
     is_known = volatility.is_ready(params.context.midpoint.dealing_range.structure.atr, context.atr)
     if is_known and not is_closed:
         n = _open_grids(params, state, seen, view, intents, n)

@@ -213,6 +213,14 @@ def is_contiguous(events: Sequence[BrokerEvent], *, after: int, last_seq: int) -
     return {event.seq for event in events} >= set(range(after + 1, last_seq + 1))
 
 
+def contiguous_through(events: Sequence[BrokerEvent], *, after: int) -> int:
+    """Return the number up to which nothing is missing when everything up to `after` was there before."""
+    numbers = {event.seq for event in events}
+    while after + 1 in numbers:
+        after += 1
+    return after
+
+
 class BaseBroker(Protocol):
     """One account at one venue."""
 

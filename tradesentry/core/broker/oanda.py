@@ -27,6 +27,7 @@ from tradesentry.core.broker.base_broker import (
     Rounding,
     TradeRef,
     Unknown,
+    contiguous_through,
     is_contiguous,
 )
 from tradesentry.core.broker.commands import CommandGate
@@ -247,32 +248,31 @@ class OandaBroker:
 
     async def events(self) -> AsyncIterator[BrokerEvent | StreamDown]:
         """Yield transactions as they happen, and those that a gap, a stall or a reconnect has hidden."""
-        seen = (await self.get_balance()).last_seq
+        seen: int | None = None
         n_failures = 0
         while not self._is_closed:
             try:
+                seen = (await self.get_balance()).last_seq if seen is None else seen
                 async with self._client.stream("events", f"{self._path}/transactions/stream", {}) as lines:
-                    for event in await self._missed(seen):
-                        yield event
-                        seen = max(seen, event.seq)
-                    async for said in lines:
-                        n_failures = 0
-                        is_heartbeat = said.get("type") == "HEARTBEAT"
-                        newest = int(said.get("lastTransactionID" if is_heartbeat else "id", 0))
-                        if newest > seen + (0 if is_heartbeat else 1):
-                            for event in await self._missed(seen):
+                    newest = seen + 1 if n_failures else seen
+                    while True:
+                        if newest > seen:
+                            # What still lacks after this is found by the next heartbeat.
+                            page = await self.events_since(seen)
+                            for event in page.events:
                                 yield event
-                        elif not is_heartbeat:
-                            yield self._event(said)
-                        seen = max(seen, newest)
+                            seen = contiguous_through(page.events, after=seen)
+                        said = await anext(lines)
+                        n_failures = 0
+                        newest = int(said.get("lastTransactionID", 0))
+                        if said.get("type") != "HEARTBEAT":
+                            event = self._event(said)
+                            yield event
+                            seen, newest = contiguous_through([event], after=seen), event.seq
             except BrokerError as error:
                 yield StreamDown("events", error.code, self._clock.now_ns())
                 n_failures += 1
                 await self._back_off(n_failures)
-
-    async def _missed(self, seen: int) -> tuple[BrokerEvent, ...]:
-        """Return the events after `seen` that can be had now; what still lacks is found by the next heartbeat."""
-        return (await self.events_since(seen)).events
 
     async def quotes(self, instruments: Sequence[str]) -> AsyncIterator[Quote | StreamDown]:
         """Yield quotes as they come."""

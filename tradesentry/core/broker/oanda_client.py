@@ -6,6 +6,7 @@ httpx with `retries=0` does not resend, which others do.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -78,11 +79,13 @@ class OandaClient:
             BrokerProtocolError: 416, or no JSON object.
             BrokerUnavailable: Anything else.
         """
+        if self._rest.is_closed:
+            raise BrokerUnavailable(f"{_shown(path)} was not read: the connections of this account were closed.")
         try:
             response = await within(self._clock, self._timeout_seconds, self._rest.get(path, params=params))
         except WIRE_ERRORS as error:
             raise BrokerUnavailable(
-                f"OANDA could not be read at {path}: {_text(error)}. Nothing was changed; it is tried again."
+                f"OANDA could not be read at {_shown(path)}: {_text(error)}. Nothing was changed; it is tried again."
             ) from error
         if response.status_code != 200:
             raise _failure(response, path)
@@ -99,6 +102,8 @@ class OandaClient:
             body: JSON object.
             deadline: Monotonic seconds after which the connection is closed.
         """
+        if self._rest.is_closed:
+            return NotSent("closed", "The connections of this account were closed.")
         sent_at: list[int] = []
 
         async def trace(name: str, _info: Mapping[str, Any]) -> None:
@@ -112,7 +117,7 @@ class OandaClient:
         try:
             response = await within(self._clock, seconds, self._rest.send(request))
         except WIRE_ERRORS as error:
-            return Unknown(_text(error), sent_at[0]) if sent_at else NotSent(_text(error), f"{method} {path}")
+            return Unknown(_text(error), sent_at[0]) if sent_at else NotSent(_text(error), f"{method} {_shown(path)}")
         sent_ts_ns = sent_at[0] if sent_at else self._clock.now_ns()
         if response.status_code >= 500:
             return Unknown(f"status_{response.status_code}", sent_ts_ns)
@@ -179,6 +184,11 @@ def _text(error: BaseException) -> str:
     return "timeout" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
 
 
+def _shown(path: str) -> str:
+    """Return a path without the account's number, for messages."""
+    return re.sub(r"/accounts/[^/]+", "/accounts/…", path)
+
+
 def _object(response: httpx.Response, path: str) -> Mapping[str, Any]:
     kind = response.headers.get("content-type", "").split(";")[0].strip()
     try:
@@ -188,8 +198,8 @@ def _object(response: httpx.Response, path: str) -> Mapping[str, Any]:
     if isinstance(body, dict):
         return body
     raise BrokerProtocolError(
-        f"OANDA answered {path} with status {response.status_code} and {kind or 'no content type'} that holds no JSON "
-        "object. Nothing is concluded from it; reconcile."
+        f"OANDA answered {_shown(path)} with status {response.status_code} and {kind or 'no content type'} that "
+        "holds no JSON object. Nothing is concluded from it; reconcile."
     )
 
 
@@ -199,7 +209,7 @@ def _failure(response: httpx.Response, path: str) -> BrokerError:
         said = response.json().get("errorMessage", "")
     except (ValueError, AttributeError):
         said = ""
-    text = f"OANDA answered {path} with status {status}{f' ({said})' if said else ''}."
+    text = f"OANDA answered {_shown(path)} with status {status}{f' ({said})' if said else ''}."
     if status in (401, 403):
         return BrokerAuthError(f"{text} Check the token, its account and whether the host is practice or live.")
     if status == 429:

@@ -101,27 +101,27 @@ class PostgresJournal:
 
     async def read_account(self, lease: Lease) -> AccountJournal:
         """Return all that recovery starts from."""
-        async with self._reading(lease) as connection:
+        async with self.reading(lease) as connection:
             return await journal_reads.account(connection, lease)
 
     async def read_intent(self, lease: Lease, client_order_id: str) -> StoredIntent | None:
         """Return an intent: how a commit whose confirmation was lost is read back."""
-        async with self._reading(lease) as connection:
+        async with self.reading(lease) as connection:
             return await journal_reads.intent(connection, lease, client_order_id)
 
     async def read_events(self, lease: Lease, log_id: str, *, after: int, limit: int) -> list[BrokerEvent]:
         """Return events with a higher number, in order."""
-        async with self._reading(lease) as connection:
+        async with self.reading(lease) as connection:
             return await journal_reads.events(connection, lease, log_id, after=after, limit=limit)
 
     async def read_fills(self, lease: Lease) -> list[Fill]:
         """Return all fills of an account, oldest first."""
-        async with self._reading(lease) as connection:
+        async with self.reading(lease) as connection:
             return await journal_reads.fills(connection, lease)
 
     async def read_state(self, lease: Lease, run_id: UUID, market: str) -> SavedState | None:
         """Return a strategy's saved memory."""
-        async with self._reading(lease) as connection:
+        async with self.reading(lease) as connection:
             return await journal_reads.state(connection, lease, run_id, market)
 
     async def durability(self) -> Durability:
@@ -159,7 +159,8 @@ class PostgresJournal:
                 await self._pool.release(connection)
 
     @asynccontextmanager
-    async def _reading(self, lease: Lease) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
+    async def reading(self, lease: Lease) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
+        """Lend a connection that sees the rows of the lease's user, as of one instant; for repositories."""
         async with (
             self._connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -168,7 +169,13 @@ class PostgresJournal:
             yield connection
 
     @asynccontextmanager
-    async def _transaction(self, lease: Lease, opening: str, commit: str) -> AsyncIterator[JournalTransaction]:
+    async def writing(self, lease: Lease) -> AsyncIterator[PostgresTransaction]:
+        """Begin a fenced, durable transaction with statements of its own; for repositories."""
+        async with self._transaction(lease, _FENCED, "on") as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def _transaction(self, lease: Lease, opening: str, commit: str) -> AsyncIterator[PostgresTransaction]:
         async with self._connection() as connection:
             transaction = connection.transaction()
             async with asyncio.timeout(self._commit_seconds):

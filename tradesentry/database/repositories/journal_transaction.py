@@ -85,32 +85,33 @@ class PostgresTransaction:
     def _who(self) -> tuple[UUID, UUID, int]:
         return self._lease.account_id, self._lease.user_id, self._lease.epoch
 
-    async def _fetch(self, statement: str, *values: object) -> list[Any]:
+    async def fetch(self, statement: str, *values: object) -> list[Any]:
+        """Run one statement of a repository and return its rows."""
         async with asyncio.timeout(self._timeout_seconds):
             return list(await self._connection.fetch(statement, *values))
 
-    async def _insert(self, table: str, ending: str = "", /, **columns: object) -> list[Any]:
+    async def insert(self, table: str, ending: str = "", /, **columns: object) -> list[Any]:
         """Insert one row for this account and epoch; table and column names are ours, values are bound."""
         account_id, user_id, epoch = self._who
         row: dict[str, object] = {"account_id": account_id, "user_id": user_id, "epoch": epoch, **columns}
         marks = ", ".join(f"${n}" for n in range(1, len(row) + 1))
         statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {ending}"  # noqa: S608
-        return await self._fetch(statement, *row.values())
+        return await self.fetch(statement, *row.values())
 
     async def _upsert(self, table: str, key: str, /, **columns: object) -> None:
         keys = [name.strip() for name in key.split(",")]
         changed = ", ".join(f"{name} = excluded.{name}" for name in ("epoch", *columns) if name not in keys)
-        await self._insert(table, f"ON CONFLICT ({key}) DO UPDATE SET {changed}, updated_at = now()", **columns)
+        await self.insert(table, f"ON CONFLICT ({key}) DO UPDATE SET {changed}, updated_at = now()", **columns)
 
     async def lock_book(self) -> Sequence[Reservation]:
         """Lock the exposure book of the user and environment; return its open reservations, all accounts."""
         who = (self._lease.user_id, self._lease.environment)
-        await self._fetch(
+        await self.fetch(
             "INSERT INTO exposure_books (user_id, environment) VALUES ($1, $2)"
             " ON CONFLICT (user_id, environment) DO UPDATE SET updated_at = now()",
             *who,
         )
-        rows = await self._fetch(
+        rows = await self.fetch(
             "SELECT account_id, seq, instrument, legs, risk FROM exposure_reservations"
             " WHERE user_id = $1 AND environment = $2 AND released_at IS NULL ORDER BY account_id, seq",
             *who,
@@ -121,7 +122,7 @@ class PostgresTransaction:
         """Store an intent with its first transition, to NEW; return its client order id."""
         is_of_bar = intent.run is not None and bool(intent.bar_close_ns)
         try:
-            await self._insert(
+            await self.insert(
                 "order_intents",
                 seq=self._seq,
                 client_order_id=self.client_order_id,
@@ -145,7 +146,7 @@ class PostgresTransaction:
         """Store a request about to be sent; return its number, from 1."""
         account_id, user_id, epoch = self._who
         try:
-            rows = await self._fetch(
+            rows = await self.fetch(
                 "INSERT INTO order_attempts (account_id, user_id, epoch, seq, attempt, kind, request)"
                 " SELECT $1, $2, $3, $4, 1 + coalesce(max(attempt), 0), $5, $6 FROM order_attempts"
                 " WHERE account_id = $1 AND seq = $4 RETURNING attempt",
@@ -166,7 +167,7 @@ class PostgresTransaction:
         account_id, user_id, epoch = self._who
         origin = None if transition.from_status is None else transition.from_status.value
         try:
-            rows = await self._fetch(
+            rows = await self.fetch(
                 "INSERT INTO order_transitions (account_id, user_id, epoch, seq, n, from_status, to_status, cause,"
                 " evidence, log_id, event_seq) SELECT $1, $2, $3, $4, 1 + coalesce(max(n), 0), $5, $6, $7, $8, $9, $10"
                 " FROM order_transitions WHERE account_id = $1 AND seq = $4 RETURNING n",
@@ -181,7 +182,7 @@ class PostgresTransaction:
         """Store what the venue said, ignoring what is known; return the new ones in the order given."""
         if not events:
             return []
-        rows = await self._fetch(
+        rows = await self.fetch(
             "INSERT INTO venue_events (account_id, user_id, epoch, log_id, seq, kind, raw, ts_ns, received_ns)"
             " SELECT $1, $2, $3, e.log_id, e.seq, e.kind, e.raw::jsonb, e.ts_ns, e.received_ns"
             " FROM unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bigint[])"
@@ -203,10 +204,10 @@ class PostgresTransaction:
 
     async def advance_cursor(self, log_id: str, *, start: int = 0) -> int:
         """Move the cursor over contiguous events and return it; `start` is where a new log begins."""
-        rows = await self._fetch(_CURSOR, self._lease.account_id, log_id, start)
+        rows = await self.fetch(_CURSOR, self._lease.account_id, log_id, start)
         cursor = int(rows[0][0])
         await self._upsert("event_cursors", "account_id, log_id", log_id=log_id, contiguous_seq=cursor)
-        await self._fetch(
+        await self.fetch(
             "UPDATE account_leases SET log_id = $2 WHERE account_id = $1 AND log_id IS DISTINCT FROM $2",
             self._lease.account_id, log_id,
         )  # fmt: skip
@@ -216,7 +217,7 @@ class PostgresTransaction:
         """Store fills, ignoring known ones; return the new ones."""
         new = []
         for fill in fills:
-            rows = await self._insert(
+            rows = await self.insert(
                 "fills",
                 "ON CONFLICT (account_id, fill_id, leg) DO NOTHING RETURNING leg",
                 fill_id=fill.fill_id,
@@ -278,12 +279,12 @@ class PostgresTransaction:
 
     async def reserve(self, reservation: Reservation) -> None:
         """Take headroom for an intent of this transaction."""
-        await self._fetch(
+        await self.fetch(
             "INSERT INTO exposure_books (user_id, environment) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             self._lease.user_id, self._lease.environment,
         )  # fmt: skip
         try:
-            await self._insert(
+            await self.insert(
                 "exposure_reservations",
                 seq=reservation.seq,
                 environment=self._lease.environment,
@@ -296,7 +297,7 @@ class PostgresTransaction:
 
     async def release_reservation(self, seq: int) -> None:
         """Give the headroom of a terminal intent back; twice is no error."""
-        await self._fetch(
+        await self.fetch(
             "UPDATE exposure_reservations SET released_at = now(), epoch = $3"
             " WHERE account_id = $1 AND seq = $2 AND released_at IS NULL",
             self._lease.account_id, seq, self._lease.epoch,
@@ -332,7 +333,7 @@ class PostgresTransaction:
 
     async def add_equity(self, point: EquityRecord) -> None:
         """Store an equity point, ignoring a known instant."""
-        await self._insert(
+        await self.insert(
             "equity_points",
             "ON CONFLICT (account_id, ts_ns) DO NOTHING",
             ts_ns=point.ts_ns,
@@ -345,7 +346,7 @@ class PostgresTransaction:
         self, topic: str, subject: str, payload: Mapping[str, Any], *, dedupe_key: str | None = None
     ) -> None:
         """Put an event or alert into the outbox."""
-        await self._fetch(
+        await self.fetch(
             "INSERT INTO outbox (user_id, account_id, topic, subject, payload, dedupe_key)"
             " VALUES ($1, $2, $3, $4, $5, $6)",
             self._lease.user_id, self._lease.account_id, topic, subject, dict(payload), dedupe_key,

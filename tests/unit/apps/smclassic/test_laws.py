@@ -108,7 +108,7 @@ def test_restart_at_any_bar_gives_the_identical_next_bar(options):
     run = run_of(market(40), **options)
     arena = new_arena(run)
     arena.play(1_500)
-    for _ in range(150):
+    for _ in range(80):
         again = resumed(run, arena)
         arena.play(5)
         again.play(5)
@@ -122,14 +122,14 @@ def test_restart_notices_a_field_that_was_not_saved(field):
     arena = new_arena(run)
     arena.play(1_500)
 
-    differs = False
     for _ in range(300):
         again = resumed(run, arena, without=(field,))
         arena.play(8)
         again.play(8)
-        differs |= decisions(again) != decisions(arena)
+        if decisions(again) != decisions(arena):
+            return
 
-    assert differs
+    pytest.fail(f"no decision hangs on {field}")
 
 
 def finely(run):

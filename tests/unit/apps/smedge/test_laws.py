@@ -6,6 +6,7 @@ Each proof was seen to fail on a planted fault; the docstrings say which.
 from functools import cache
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from tests.unit.apps.breakout.factories import HOUR, MINUTE
 from tests.unit.apps.breakout.test_laws import TICK, market, memory, mirrored, played
 from tests.unit.apps.smedge.factories import resolve, state_of
+from tradesentry.apps.smedge.chart import chart_events
 from tradesentry.apps.smedge.strategy import SMEdgeStrategy
 from tradesentry.backtest.proofs import neighbor_run
 from tradesentry.backtest.resolve import RunSettings, resolve_run
 from tradesentry.backtest.runner import new_arena, play
 from tradesentry.core.domain.orders import ExitReason
+from tradesentry.core.strategy.indicators.events import EventCode
 from tradesentry.core.utils.kernel import load_records, save_records
 
 FREE = {"zone": "fvg_or_ob", "displacement": 0.4, "sessions": ["london_day", "kill_zone_asia"]}
@@ -44,7 +47,7 @@ def memory_after(bars, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_depends_on_a_later_bar(mode):
-    """Bites: with `gaps.create` called on a bar's successor, or an engine that hands `step` the next bar."""
+    """Bites: with an engine that hands `step` the bar after the closed one, the images differ."""
     bars = market()
     n = 2_000
     changed = bars.copy()
@@ -267,6 +270,30 @@ def test_h4_bar_that_misses_bars_leaves_the_trend_and_is_flagged():
     assert state_of(literal).n_stale == 3
     assert state_of(literal).trend.fast.n == state_of(whole).trend.fast.n - 2
     assert state_of(lenient).n_stale == 1
+
+
+CREATED = ["BOS", "CHOCH", "OB_NEW", "FVG_NEW", "SWEEP"]
+
+
+def test_chart_shows_the_very_events_that_step_saw():
+    bars = market(20)
+    run = run_of(bars)
+    arena = new_arena(run)
+    buffer = state_of(arena).events
+    seen = []
+    for _ in range(len(bars)):
+        arena.play(1)
+        for item in buffer.items[: buffer.n]:
+            name = EventCode(int(item.event)).name
+            if name in CREATED:
+                seen.append((int(item.known_index), name, int(item.direction), int(item.id), int(item.origin_index)))
+    chart = chart_events(run.config, bars, calendar=run.markets[0].calendar, tick=TICK)
+
+    names = ["known_index", "event", "direction", "id", "origin_index"]
+    shown = chart.with_columns(pl.col("event").cast(pl.String)).filter(pl.col("event").is_in(CREATED)).select(names)
+
+    assert {name for _, name, *_ in seen} == set(CREATED)
+    assert sorted(seen) == sorted(shown.rows())
 
 
 @cache

@@ -403,3 +403,22 @@ def test_mirrored_bars_make_the_mirrored_basket():
     assert arena.trade_rows.side.tolist() == [-1] * 5
     assert arena.trade_rows.net.sum() == pytest.approx(-749.0)
     assert basket(arena, -1).lock_until_ns - utc("2024-06-12T10:30") == 24 * HOUR
+
+
+def test_order_says_which_zone_it_is_for():
+    arena = watch(zone_bars(), "2024-06-12T10:00")
+
+    seen = arena.books[0].seen
+    born = arena.lanes[0].state[0].context.bases.zones.last_id
+    assert [o.cause.tolist()[:2] for o in seen.orders[: seen.n_orders]] == [[born, 1]] * 5
+
+
+def test_grid_that_fills_before_it_gives_way_is_kept():
+    bars = held()
+    arena = watch(bars, "2024-06-12T10:15")
+    basket(arena).is_over = True
+
+    arena.play(2)
+
+    assert basket(arena).phase == Phase.HELD
+    assert len(positions(arena)) == 2

@@ -202,3 +202,20 @@ def test_driftless_walk_pays_nothing_before_costs_and_takes_the_costs_after(vari
     assert after.mean() < r.mean()
     # Most baskets win, and win nothing on the whole.
     assert (r > 0).mean() > 0.55
+
+
+def test_activation_fills_the_same_levels_as_a_grid_that_rests_at_once():
+    """Far levels are placed as price nears, so fewer orders rest and the same ones fill."""
+    bars = market(40, 3)
+    at_once, near = new_arena(resolve(bars)), new_arena(resolve(bars, activation=3.0))
+    rested = [0, 0]
+    for _ in range(len(bars)):
+        for k, arena in enumerate((at_once, near)):
+            arena.play(1)
+            rested[k] += int(arena.books[0].seen.n_orders)
+
+    a, b = at_once.trade_rows, near.trade_rows
+    assert rested[1] < rested[0]
+    assert len(a) > 30
+    assert a.entry_ns.tolist() == b.entry_ns.tolist()
+    assert a.net.tolist() == b.net.tolist()

@@ -18,6 +18,7 @@ from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators.midpoint import MidpointParams
 from tradesentry.core.strategy.indicators.supply_demand import SupplyDemandParams
 from tradesentry.core.strategy.indicators.tables import events_frame
+from tradesentry.core.strategy.indicators.zone_events import SHOWN, zone_events
 from tradesentry.core.utils.kernel import kernel, new_records
 
 SAME = ("event", "direction", "id", "origin_index", "origin_ns", "price_low", "price_high", "price", "value")
@@ -199,3 +200,26 @@ def test_warm_up_grows_with_the_zone_timeframe_and_the_averages():
     flat = zone_context.ZoneContextParams(regime={"trend_mode": "off"})
     slow = zone_context.ZoneContextParams(regime={"trend_mode": "off"}, zone_timeframe="h4")
     assert zone_context.bars_needed(flat, 15) < zone_context.bars_needed(slow, 15) < 1_000
+
+
+@pytest.mark.parametrize("zone_timeframe", ["h1", "h4"])
+def test_chart_shows_what_the_strategy_saw_when_it_was_known(zone_timeframe):
+    bars = random_bars(4_000, seed=9)
+    settings = {"zone_timeframe": zone_timeframe, "uses_blocks": True, "bases": SupplyDemandParams(**BASES)}
+    _, seen = watch(bars, **settings)
+    calendar = calendar_of(int(bars.open_ns[0]), int(bars.close_ns[-1]))
+
+    shown = zone_events(zone_context.ZoneContextParams(**settings), bars, calendar=calendar, tick=TICK)
+
+    columns = ["component", "event", "id", "known_at_ns"]
+    wanted = seen.filter(seen["event"].cast(str).is_in(SHOWN)).select(columns).sort(columns)
+    assert shown.height > 50
+    assert shown.select(columns).sort(columns).equals(wanted)
+    assert (bars.close_ns[shown["known_index"].to_numpy()] == shown["known_at_ns"].to_numpy()).all()
+
+
+def test_chart_of_nothing_is_nothing():
+    calendar = calendar_of(int(random_bars(9).open_ns[0]), int(random_bars(9).close_ns[-1]))
+
+    for n in (0, 2):
+        assert zone_events(zone_context.ZoneContextParams(), random_bars(9)[:n], calendar=calendar, tick=TICK) is None
