@@ -157,7 +157,7 @@ STEPS = st.lists(
 def test_no_schedule_gives_an_account_two_effective_owners(steps):
     """Owners claim, renew, pause, expire and write late; only who holds the newest epoch ever gets in.
 
-    Planted: a fence that looks at the owner's name but not at the epoch lets a reclaimed slot's old process write.
+    Guards: a fence that looks at the owner's name but not at the epoch lets a reclaimed slot's old process write.
     """
 
     async def check():

@@ -97,7 +97,7 @@ def test_a_bar_is_decided_once(with_rig):
 
 
 def test_an_entry_is_placed_once_until_it_is_proven_not_executed(with_rig):
-    """Planted: without the rule a second PLACE attempt of an UNKNOWN order is stored, and would be sent."""
+    """Guards: without the rule a second PLACE attempt of an UNKNOWN order is stored, and would be sent."""
 
     async def check(rig, lease):
         async with rig.journal.effect(lease) as transaction:
@@ -169,7 +169,7 @@ def test_what_a_venue_sends_is_stored_though_json_or_the_database_could_not_say_
 
 
 def test_the_cursor_moves_over_contiguous_events_only(with_rig):
-    """Planted: a cursor at the last id of a page passes over the hole at 3, and the missing fill is never fetched."""
+    """Guards: a cursor at the last id of a page passes over the hole at 3, and the missing fill is never fetched."""
 
     async def check(rig, lease):
         async def ingest(*seqs, log_id="log-1", start=0):

@@ -163,7 +163,7 @@ def test_a_server_left_behind_is_stopped_and_replaced(home):
 
 
 def test_a_process_id_file_that_names_somebody_else_is_not_believed(home):
-    """Planted: PostgreSQL itself takes any live process of that number for a server and refuses to start."""
+    """Guards: PostgreSQL itself takes any live process of that number for a server and refuses to start."""
     with EmbeddedPostgres(home) as server:
         data = server.placement.data
     sleeper = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)

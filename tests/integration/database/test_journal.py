@@ -28,7 +28,7 @@ def run(work):
 
 
 def test_agents_that_claim_at_the_same_moment_share_the_accounts_without_overlap(database):
-    """Planted: without SKIP LOCKED and the lock two claims return the same account."""
+    """Guards: without SKIP LOCKED and the lock two claims return the same account."""
     user = database.user()
     accounts = {database.link(user) for _ in range(20)}
     for account_id in accounts:
@@ -68,7 +68,7 @@ def test_concurrent_orders_of_one_account_get_numbers_without_gap_or_twin(databa
 
 
 def test_two_agents_never_pass_the_same_headroom(database):
-    """Check and reserve are one step under the book's lock. Planted: without the lock both see an empty book."""
+    """Check and reserve are one step under the book's lock. Guards: without the lock both see an empty book."""
 
     async def work():
         async with postgres_rig(database) as rig:
@@ -94,7 +94,7 @@ def test_two_agents_never_pass_the_same_headroom(database):
 
 
 def test_the_database_refuses_a_stale_epoch_even_without_the_fence_statement(database):
-    """Planted: a writer that forgets the fence is stopped by the trigger of each table."""
+    """Guards: a writer that forgets the fence is stopped by the trigger of each table."""
 
     async def work():
         async with postgres_rig(database) as rig:
@@ -220,7 +220,7 @@ def own_server():
 
 
 def test_confirmed_transactions_survive_the_kill_of_the_server_and_the_journal_goes_on(own_server):
-    """Planted: `synchronous_commit = off` for effects loses confirmed intents here in most runs."""
+    """Guards: `synchronous_commit = off` for effects may lose confirmed intents here."""
     database = cloned(own_server)
 
     async def write_until_killed(rig, lease, confirmed):

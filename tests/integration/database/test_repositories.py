@@ -82,7 +82,7 @@ def test_an_owner_commands_and_the_agent_obeys_and_reports(database):
 
 
 def test_commands_and_orders_at_the_same_time_never_wait_in_a_circle(database):
-    """Planted: without `lock_account` first the two transactions lock run and lease in opposite order."""
+    """Guards: without `lock_account` first the two transactions lock run and lease in opposite order."""
 
     async def work():
         async with postgres_rig(database) as rig:

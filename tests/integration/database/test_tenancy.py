@@ -73,7 +73,7 @@ def tenant_tables(database):
 
 
 def test_every_table_shows_each_user_his_own_rows_and_nobody_without_a_name(database, two_users):
-    """The list comes from the catalog, so a new table is covered. Planted: a dropped policy shows no row at all."""
+    """The list comes from the catalog, so a new table is covered. Guards: a dropped policy shows no row at all."""
     (mine, *_), (theirs, *_) = two_users
 
     tables = tenant_tables(database)

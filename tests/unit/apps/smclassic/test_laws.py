@@ -1,6 +1,6 @@
 """Laws of smclassic on random markets: no look-ahead, restart, mirror, limits of risk and time, no edge from nothing.
 
-Each proof was seen to fail on a planted fault; the docstrings say which.
+A docstring that says what bites names a planted fault with which the proof was seen to fail.
 """
 
 from functools import cache
@@ -45,7 +45,6 @@ def after(arena):
 
 @pytest.mark.parametrize("options", ENTRIES, ids=lambda o: o["entry"])
 def test_nothing_depends_on_a_later_bar(options):
-    """Bites: with the running hour given to the components, and a bar handed over early, the images differ."""
     bars = market(60)
     n = 3_000
     changed = bars.copy()
@@ -59,7 +58,6 @@ def test_nothing_depends_on_a_later_bar(options):
 
 
 def test_unfinished_hour_changes_no_candidate_and_no_limit():
-    """Bites: with the close of the bar in place of the bucket's, candidates differ within the hour."""
     bars = market(60)
     n = int(np.flatnonzero((bars.close_ns % (60 * MINUTE) == 0) & (np.arange(len(bars)) < 3_500))[-1]) + 1
     other = bars.copy()
@@ -160,9 +158,7 @@ def test_trades_of_the_mirrored_market_are_mirrored(options):
 
 @pytest.mark.parametrize("options", ENTRIES, ids=lambda o: o["entry"])
 def test_positions_orders_and_entries_obey_their_limits(options):
-    """Bites: without `is_rollover` orders rest at 17:00; without the group two sides fill; with a MODIFY of the stop
-    away from price a stop widens.
-    """
+    """Bites: without the group of the two limits, both sides fill."""
     bars = market(120, 1)
     run = run_of(bars, weekend="hold", **options)
     arena = new_arena(run)
@@ -239,7 +235,6 @@ def walks():
 
 @pytest.mark.parametrize("options", ENTRIES, ids=lambda o: o["entry"])
 def test_driftless_walk_pays_nothing_before_costs_and_takes_the_costs_after(options):
-    """Bites: with purchases filled a quarter of their distance better than the limit, mean R is far above zero."""
     run = walks()
     eager = {"swing_left": 3, "regime": "off", **EAGER, **options}
     config = run.config.model_copy(update=eager)
@@ -258,7 +253,6 @@ pips = st.floats(0.1, 200.0)
 
 @given(first=pips, second=pips, spread=st.floats(0.0, 5.0), risk=st.floats(0.001, 0.01))
 def test_tranches_of_equal_units_lose_the_risk_together(first, second, spread, risk):
-    """Bites: with the risk halved, the nearer tranche holds more units than the other."""
     plan = new_records(1, PLAN)[0]
     plan.side, plan.price, plan.second, plan.stop, plan.spread = 1, first + second, second, 0.0, spread
     params = new_records(1, SMClassicStrategy.params_dtype())[0]

@@ -73,7 +73,6 @@ def of(frame, component):
 
 @pytest.mark.parametrize(("zone_timeframe", "name"), [("h1", "H1"), ("h4", "H4")])
 def test_components_say_what_they_say_on_the_zone_timeframe_alone(zone_timeframe, name):
-    """Bites: with `is_contiguous` always true, or bases made before blocks age, the frames differ."""
     bars = random_bars(6_000, seed=3)
     whole = resample_bars(bars, name)
     calendar = calendar_of(int(bars.open_ns[0]), int(bars.close_ns[-1]))
@@ -111,7 +110,6 @@ def test_hours_drive_the_regime_whatever_the_zone_timeframe():
 
 
 def test_unfinished_bucket_changes_nothing():
-    """Bites: with the running bucket given to `_follow_bucket`, the ATR differs."""
     bars = random_bars(2_001, seed=8, missing=0.0)
     n = int(np.flatnonzero(bars.close_ns[:2_000] % HOUR_NS == 0)[-1]) + 1
     other = bars.copy()
