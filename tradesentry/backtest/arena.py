@@ -13,20 +13,8 @@ import numpy as np
 from tradesentry.backtest import engine
 from tradesentry.core.domain.errors import CapacityError, DataError, TradeSentryError
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.domain.records import (
-    BAR,
-    BOOK,
-    DESK,
-    EQUITY,
-    INTENT,
-    LANE,
-    N_INTENTS,
-    PAIR,
-    QUOTE,
-    REJECT,
-    SERIES,
-    TRADE,
-)
+from tradesentry.core.domain.records import BAR, BOOK, EQUITY, INTENT, N_INTENTS, QUOTE, REJECT, TRADE
+from tradesentry.core.domain.run_records import DESK, LANE, PAIR, SERIES
 from tradesentry.core.execution.costs import FAR_FUTURE_NS
 from tradesentry.core.utils.kernel import address_of, native_address, new_records
 

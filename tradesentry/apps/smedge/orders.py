@@ -13,8 +13,8 @@ from tradesentry.apps.smedge.config import POOL_SESSIONS
 from tradesentry.apps.smedge.layout import Kind
 from tradesentry.apps.smedge.signals import allows
 from tradesentry.apps.smedge.zones import aim, choose_zone, follow_leg, start_leg
+from tradesentry.core.domain.calendar_records import N_SESSIONS
 from tradesentry.core.domain.orders import ExitReason
-from tradesentry.core.domain.records import N_SESSIONS
 from tradesentry.core.execution.risk_manager import STOP_SPREADS, round_to
 from tradesentry.core.strategy.intents import LIMIT, cancel, close, enter, modify
 from tradesentry.core.utils.kernel import copy_record, kernel

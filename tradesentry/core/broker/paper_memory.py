@@ -17,19 +17,16 @@ from tradesentry.core.domain.records import (
     ACCOUNT,
     BAR,
     BOOK,
-    DESK,
     EQUITY,
     INTENT,
-    LANE,
     N_INTENTS,
     N_ORDERS,
     N_POSITIONS,
-    PAIR,
     QUOTE,
     REJECT,
-    SERIES,
     TRADE,
 )
+from tradesentry.core.domain.run_records import DESK, LANE, PAIR, SERIES
 from tradesentry.core.utils.kernel import address_of, load_records, new_records, save_records
 
 ROOM_PER_BOOK: Final = 4 * (N_POSITIONS + N_ORDERS)

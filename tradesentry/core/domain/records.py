@@ -10,7 +10,7 @@ never a silent drop.
 
 from typing import Final
 
-import numpy as np
+from tradesentry.core.domain.calendar_records import CALENDAR, CLOCK, CURSOR, aligned
 
 N_POSITIONS: Final = 64
 """Open positions of one strategy on one market; smgrid holds 2 x 8 levels."""
@@ -22,12 +22,6 @@ N_CAUSES: Final = 4
 """Events named as the cause of an order."""
 N_PARTIALS: Final = 3
 """Steps of a partial take-profit."""
-N_SESSIONS: Final = 8
-"""Session slots of a calendar."""
-N_DAYS: Final = 8_000
-"""FX days of a calendar, 30 years."""
-N_BLACKOUTS: Final = 16_384
-"""Merged news intervals of a calendar."""
 N_CURRENCIES: Final = 32
 """Currencies of one account's exposure."""
 N_RETURNS: Final = 64
@@ -41,11 +35,7 @@ N_OUTCOMES: Final = 256
 HOURS_PER_WEEK: Final = 168
 
 
-def _record(*fields: tuple[str, object] | tuple[str, object, tuple[int, ...]]) -> np.dtype[np.void]:
-    return np.dtype(list(fields), align=True)
-
-
-BAR = _record(
+BAR = aligned(
     ("open_ns", "i8"),  # period start, what vendors print
     ("close_ns", "i8"),  # when the bar is known
     ("open", "f8"),  # bid
@@ -56,54 +46,7 @@ BAR = _record(
     ("spread", "f8"),  # price units; ask = bid + spread
 )
 
-SESSION_BOUNDS = _record(
-    ("date", "i8"),  # local date, days since 1970-01-01
-    ("start_ns", "i8"),
-    ("end_ns", "i8"),  # exclusive; earlier on early closes
-    ("is_valid", "b1"),  # False on holidays of either currency
-)
-FX_DAY = _record(
-    ("start_ns", "i8"),  # 17:00 New York
-    ("end_ns", "i8"),  # the next 17:00 New York, exclusive
-    ("weekday", "i8"),  # of the day it is named after, Monday = 0
-    ("week_end_ns", "i8"),  # Friday 17:00 New York of this FX week
-    ("is_holiday", "b1"),
-)
-BLACKOUT = _record(("start_ns", "i8"), ("end_ns", "i8"))
-CALENDAR = _record(
-    ("n_sessions", "i8"),
-    ("n_bounds", "i8", (N_SESSIONS,)),
-    ("session_bounds", SESSION_BOUNDS, (N_SESSIONS, N_DAYS)),
-    ("n_days", "i8"),
-    ("fx_days", FX_DAY, (N_DAYS,)),
-    ("n_blackouts", "i8"),
-    ("blackouts", BLACKOUT, (N_BLACKOUTS,)),
-    ("news_from_ns", "i8"),  # where a news calendar exists; 0, 0 when there is none
-    ("news_to_ns", "i8"),
-)
-SESSION_CLOCK = _record(("date", "i8"), ("start_ns", "i8"), ("end_ns", "i8"), ("is_valid", "b1"))
-CLOCK = _record(
-    ("fx_day", "i8"),  # row number of the FX day that holds the bar's open
-    ("fx_day_start_ns", "i8"),
-    ("fx_day_end_ns", "i8"),
-    ("weekday", "i8"),
-    ("week_end_ns", "i8"),
-    ("blackout_start_ns", "i8"),  # the present or next blackout; far future when none
-    ("blackout_end_ns", "i8"),
-    ("n_moves", "i8"),  # counts changes, so that a copy knows when it is stale
-    ("is_holiday", "b1"),
-    ("is_news_known", "b1"),
-    ("sessions", SESSION_CLOCK, (N_SESSIONS,)),  # the session that holds the bar's open, else the next one
-)
-
-CURSOR = _record(  # rows of the calendar in use; found again by search, so not part of any state
-    ("fx_day_row", "i8"),
-    ("blackout_row", "i8"),
-    ("session_rows", "i8", (N_SESSIONS,)),
-    ("next_ns", "i8"),  # no row changes before a bar closes at or after it
-)
-
-MARKET = _record(
+MARKET = aligned(
     ("index", "i8"),
     ("tick", "f8"),
     ("pip", "f8"),
@@ -135,7 +78,7 @@ MARKET = _record(
     ("calendar", CALENDAR),
 )
 
-QUOTE = _record(  # the present of a market, shared by all books on it
+QUOTE = aligned(  # the present of a market, shared by all books on it
     ("bid", "f8"),
     ("ask", "f8"),  # with the cost scale applied
     ("prev_bid", "f8"),  # one bar earlier
@@ -162,9 +105,8 @@ QUOTE = _record(  # the present of a market, shared by all books on it
     ("cluster", "i8"),
 )
 
-PAIR = _record(("correlation", "f8"), ("n_returns", "i8"))  # of two markets, and their returns when it was computed
 
-LIMITS = _record(
+LIMITS = aligned(
     ("is_on", "b1"),  # False: sizing only, for research
     ("max_idea_risk", "f8"),  # fraction of equity lost at the stop of one entry
     ("max_open_risk", "f8"),  # sum over positions, orders and queue
@@ -188,7 +130,7 @@ LIMITS = _record(
     ("currency_net_shrinks", "b1"),
     ("open_risk_shrinks", "b1"),
 )
-EXPOSURE = _record(  # sums over positions, orders and queue, rebuilt when an entry is vetted
+EXPOSURE = aligned(  # sums over positions, orders and queue, rebuilt when an entry is vetted
     ("net", "f8", (N_CURRENCIES,)),  # account currency
     ("gross", "f8", (N_CURRENCIES,)),
     ("risk", "f8", (N_CURRENCIES,)),  # signed loss at the stop per currency leg
@@ -199,13 +141,13 @@ EXPOSURE = _record(  # sums over positions, orders and queue, rebuilt when an en
     ("n_entries", "i8"),  # positions, orders and queued entries of the account
     ("n_market", "i8"),  # of them on the market in question
 )
-QUOTA = _record(  # an entry that was accepted under a key
+QUOTA = aligned(  # an entry that was accepted under a key
     ("key", "i8"),
     ("variant", "i8"),
     ("app", "i8"),
     ("lane", "i8"),
 )
-ACCOUNT = _record(
+ACCOUNT = aligned(
     ("balance", "f8"),
     ("equity", "f8"),
     ("worst_equity", "f8"),  # at the adverse extreme of the last bars
@@ -240,7 +182,7 @@ ACCOUNT = _record(
     ("exposure", EXPOSURE),
 )
 
-EXITS = _record(
+EXITS = aligned(
     ("be_trigger_r", "f8"),  # 0: no break-even
     ("be_offset", "f8"),  # price units past entry and costs
     ("trail_mode", "i8"),  # TrailMode
@@ -253,7 +195,7 @@ EXITS = _record(
     ("max_bars", "i8"),  # close after that many bars; 0 never
     ("max_spread", "f8"),  # refuse the entry, or pull it while it rests, above this spread; 0 any
 )
-ORDER = _record(
+ORDER = aligned(
     ("id", "i8"),
     ("market", "i8"),
     ("side", "i8"),
@@ -273,7 +215,7 @@ ORDER = _record(
     ("score", "f8"),
     ("exits", EXITS),
 )
-POSITION = _record(
+POSITION = aligned(
     ("id", "i8"),
     ("market", "i8"),
     ("side", "i8"),
@@ -306,7 +248,7 @@ POSITION = _record(
     ("n_partials", "i8"),
     ("exits", EXITS),
 )
-INTENT = _record(
+INTENT = aligned(
     ("action", "i8"),
     ("type", "i8"),
     ("side", "i8"),
@@ -333,7 +275,7 @@ INTENT = _record(
     ("risk_money", "f8"),
     ("signal_price", "f8"),  # what the entry was expected to pay
 )
-VIEW = _record(
+VIEW = aligned(
     ("tick", "f8"),
     ("pip", "f8"),
     ("unit_step", "f8"),
@@ -352,7 +294,7 @@ VIEW = _record(
     ("orders", ORDER, (N_ORDERS,)),
 )
 
-RULES = _record(
+RULES = aligned(
     ("weekend_flatten", "b1"),
     ("weekend_lead_ns", "i8"),  # flatten that long before Friday 17:00 New York
     ("no_entry_lead_ns", "i8"),  # no entry that long before it
@@ -365,7 +307,7 @@ RULES = _record(
     ("bar_ns", "i8"),  # nominal length of a bar
     ("warmup_bars", "i8"),  # no intent before that many bars
 )
-BOOK = _record(
+BOOK = aligned(
     ("market", "i8"),
     ("variant", "i8"),
     ("app", "i8"),  # strategies that share a budget share a number
@@ -391,24 +333,8 @@ BOOK = _record(
     ("queue", INTENT, (N_INTENTS,)),  # vetted, to be executed at the next open
 )
 
-SERIES = _record(  # where the bars of a market lie in memory and which comes next
-    ("bars", "i8"),  # address of a BAR array
-    ("n_bars", "i8"),
-    ("next_bar", "i8"),
-    ("next_close_ns", "i8"),  # far future at the end
-    ("fine", "i8"),  # address of a BAR array of finer bars or ticks
-    ("n_fine", "i8"),
-    ("fine_from", "i8"),  # rows inside the present bar
-    ("fine_to", "i8"),
-)
-LANE = _record(  # one strategy on one market; row i belongs to BOOK row i
-    ("market", "i8"),
-    ("step", "i8"),  # address of the strategy's machine code
-    ("params", "i8"),  # address of the parameter record
-    ("state", "i8"),  # address of the state record
-)
 
-TRADE = _record(
+TRADE = aligned(
     ("market", "i8"),
     ("variant", "i8"),
     ("id", "i8"),
@@ -434,7 +360,7 @@ TRADE = _record(
     ("tag", "i8"),
     ("cause", "i8", (N_CAUSES,)),
 )
-EQUITY = _record(
+EQUITY = aligned(
     ("ts_ns", "i8"),
     ("equity", "f8"),
     ("balance", "f8"),
@@ -443,7 +369,7 @@ EQUITY = _record(
     ("n_positions", "i8"),
     ("trading_state", "i8"),
 )
-REJECT = _record(
+REJECT = aligned(
     ("ts_ns", "i8"),
     ("market", "i8"),
     ("variant", "i8"),
@@ -452,22 +378,4 @@ REJECT = _record(
     ("tag", "i8"),
     ("value", "f8"),
     ("limit", "f8"),
-)
-
-DESK = _record(  # where all the memory of a run lies: addresses of record arrays, with their lengths
-    ("markets", "i8"),
-    ("quotes", "i8"),
-    ("pairs", "i8"),  # PAIR of markets a and b in row a * n_markets + b
-    ("series", "i8"),
-    ("lanes", "i8"),
-    ("books", "i8"),
-    ("trades", "i8"),
-    ("equity", "i8"),
-    ("rejects", "i8"),
-    ("n_markets", "i8"),
-    ("n_lanes", "i8"),
-    ("trade_room", "i8"),
-    ("equity_room", "i8"),
-    ("reject_room", "i8"),
-    ("steps_left", "i8"),  # instants that the engine may still play before it comes back
 )

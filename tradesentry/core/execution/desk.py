@@ -4,7 +4,8 @@ Kernels would otherwise hand a dozen arrays from call to call, seven words each,
 on a bar. A DESK holds the addresses instead; `market_at(desk.markets, 3)` is the fourth MARKET.
 """
 
-from tradesentry.core.domain.records import BAR, BOOK, EQUITY, LANE, MARKET, PAIR, QUOTE, REJECT, SERIES, TRADE
+from tradesentry.core.domain.records import BAR, BOOK, EQUITY, MARKET, QUOTE, REJECT, TRADE
+from tradesentry.core.domain.run_records import LANE, PAIR, SERIES
 from tradesentry.core.utils.kernel import record_at
 
 bar_at = record_at(BAR)

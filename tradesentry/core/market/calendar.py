@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tradesentry.core.domain.calendar_records import CALENDAR, N_BLACKOUTS, N_DAYS, N_SESSIONS
 from tradesentry.core.domain.errors import CapacityError, ConfigError
 from tradesentry.core.domain.instruments import Instrument
-from tradesentry.core.domain.records import CALENDAR, N_BLACKOUTS, N_DAYS, N_SESSIONS
 from tradesentry.core.market.holidays import ExtraHolidays, closed_days, early_closes
 from tradesentry.core.market.news import NewsSettings, NewsTable, blackouts
 from tradesentry.core.market.sessions import (

@@ -16,8 +16,8 @@ because a strategy acts at closes.
 
 from typing import Any, Final
 
+from tradesentry.core.domain.calendar_records import N_SESSIONS
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.domain.records import N_SESSIONS
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 FAR_FUTURE: Final = 1 << 62

@@ -25,8 +25,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tradesentry.core.domain.calendar_records import BLACKOUT
 from tradesentry.core.domain.errors import ConfigError, ImportRefused, TradeSentryError
-from tradesentry.core.domain.records import BLACKOUT
 from tradesentry.core.market.zones import DAY_NS, SECOND_NS, IntArray, utc_from_local
 
 MINUTE_NS: Final = 60 * SECOND_NS

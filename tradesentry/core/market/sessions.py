@@ -17,8 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tradesentry.core.domain.calendar_records import FX_DAY
 from tradesentry.core.domain.errors import ConfigError, nearest
-from tradesentry.core.domain.records import FX_DAY
 from tradesentry.core.market.zones import (
     DAY_SECONDS,
     SECOND_NS,

@@ -23,7 +23,7 @@ from tradesentry.apps.breakout.filters import last_entry_ns
 from tradesentry.apps.breakout.layout import NEW_YORK_SLOT
 from tradesentry.backtest.resolve import RunSettings, resolve_run
 from tradesentry.backtest.runner import new_arena
-from tradesentry.core.domain.records import CLOCK
+from tradesentry.core.domain.calendar_records import CLOCK
 from tradesentry.core.strategy.indicators.opening_range import INVALID_SESSION
 from tradesentry.core.utils.kernel import new_records
 

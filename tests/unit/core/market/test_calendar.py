@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pytest
 
+from tradesentry.core.domain.calendar_records import CLOCK, CURSOR, N_DAYS, N_SESSIONS
 from tradesentry.core.domain.errors import CapacityError, ConfigError, ImportRefused
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.domain.records import CLOCK, CURSOR, N_DAYS, N_SESSIONS
 from tradesentry.core.market.calendar import CalendarSpec, build_calendar
 from tradesentry.core.market.clock import advance, seek
 from tradesentry.core.market.holidays import easter_sunday, holidays_of_year, load_holidays

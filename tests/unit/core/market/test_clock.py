@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tradesentry.core.domain.calendar_records import CALENDAR, CLOCK, CURSOR
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.domain.records import CALENDAR, CLOCK, CURSOR
 from tradesentry.core.market.clock import FAR_FUTURE, NO_DATE, advance, seek
 from tradesentry.core.utils.kernel import IS_COMPILED, kernel, new_records
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.core.market.fx_bars import DAY, HOUR, MINUTE, bars_at, fx_opens, ns, same_bars, series_of
+from tradesentry.core.domain.calendar_records import CLOCK
 from tradesentry.core.domain.errors import DataError, UsageError
-from tradesentry.core.domain.records import CLOCK
 from tradesentry.core.market.bars import TickSeries, empty_bars
 from tradesentry.core.market.resample import bars_from_ticks, bucket_edges, resample_bars, resample_series
 from tradesentry.core.market.sessions import fx_days

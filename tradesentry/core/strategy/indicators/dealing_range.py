@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from pydantic import Field
 
+from tradesentry.core.domain.calendar_records import N_SESSIONS
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.domain.records import N_SESSIONS
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import structure, swings
 from tradesentry.core.strategy.indicators.sessions import SessionsParams, Window

@@ -21,7 +21,8 @@ from pydantic import Field, model_validator
 
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.domain.orders import ExitReason, OrderType, Status
-from tradesentry.core.domain.records import ACCOUNT, BOOK, DESK, MARKET, QUOTE, REJECT, TRADE
+from tradesentry.core.domain.records import ACCOUNT, BOOK, MARKET, QUOTE, REJECT, TRADE
+from tradesentry.core.domain.run_records import DESK
 from tradesentry.core.execution.book import add_order
 from tradesentry.core.execution.desk import market_at, quote_at, trade_at
 from tradesentry.core.execution.settle import settle

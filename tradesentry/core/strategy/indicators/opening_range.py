@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from tradesentry.core.domain.records import N_SESSIONS
+from tradesentry.core.domain.calendar_records import N_SESSIONS
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators.breaks import (

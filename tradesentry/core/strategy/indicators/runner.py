@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
+from tradesentry.core.domain.calendar_records import CALENDAR, CLOCK, CURSOR
 from tradesentry.core.domain.errors import CapacityError, ConfigError, DataError, UsageError, nearest
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.domain.records import CALENDAR, CLOCK, CURSOR
 from tradesentry.core.market import clock as market_clock
 from tradesentry.core.strategy.config import ParamsModel, params_record
 from tradesentry.core.strategy.indicators import events as ev

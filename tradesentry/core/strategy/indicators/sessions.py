@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import AwareDatetime, Field
 
-from tradesentry.core.domain.records import N_SESSIONS
+from tradesentry.core.domain.calendar_records import N_SESSIONS
 from tradesentry.core.strategy.config import ParamsModel, params_dtype
 from tradesentry.core.strategy.indicators import events as ev
 from tradesentry.core.strategy.indicators.hygiene import WEEK_OPEN_NS

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from tradesentry.core.domain.calendar_records import N_DAYS
 from tradesentry.core.domain.errors import DataError
-from tradesentry.core.domain.records import BAR, N_DAYS
+from tradesentry.core.domain.records import BAR
 from tradesentry.core.strategy.indicators.events import EVENT, Component, EventCode
 from tradesentry.core.strategy.indicators.rigs import N_INPUTS
 from tradesentry.core.utils.kernel import new_records

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.core.strategy.indicators import checklist as laws
 from tests.unit.core.strategy.indicators.checklist import CASES
 from tests.unit.core.strategy.indicators.series import random_bars
-from tradesentry.core.domain.records import CLOCK
+from tradesentry.core.domain.calendar_records import CLOCK
 from tradesentry.core.strategy.config import params_dtype, params_record
 from tradesentry.core.strategy.indicators import (
     Stream,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.unit.core.strategy.indicators.series import HOUR_NS, TICK, random_bars
+from tradesentry.core.domain.calendar_records import CLOCK, CURSOR
 from tradesentry.core.domain.errors import ConfigError
-from tradesentry.core.domain.records import CLOCK, CURSOR
 from tradesentry.core.market import clock as market_clock
 from tradesentry.core.market.calendar import CalendarSpec, build_calendar
 from tradesentry.core.market.instruments import instrument
