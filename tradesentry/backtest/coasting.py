@@ -60,6 +60,14 @@ def _widest_spread(book: Any) -> float:
     return widest
 
 
+@inline_kernel
+def _show(quote: Any, bar: Any, spread: float, scaled: float, recent: int) -> None:
+    """Show a bar to the quote: what conversions and trailing stops read."""
+    show_price(quote, bar.close, scaled)
+    quote.highs[recent] = bar.high
+    quote.lows[recent] = bar.low + spread
+
+
 @kernel
 def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:  # noqa: PLR0915
     """Play bars from the next one on for as long as each leaves the book as it is.
@@ -96,9 +104,8 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     prev_atr = quote.prev_atr
     close = quote.prev_close
     recent = quote.recent_at
-    first = row.next_bar
+    i = first = row.next_bar
     last = min(row.n_bars, first + min(n_steps, desk.equity_room - account.n_equity - 2))
-    i = first
     n = 0
     while i < last and n == 0:
         bar = bar_at(row.bars, i)
@@ -121,19 +128,14 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
                 floor = equity_floor(account)
             if at_worst <= floor or book.realized + lowest - book.day_start_value <= market_value:
                 break
-            equity = present
-            worst = at_worst
-            unrealized = money
-            worst_unrealized = lowest
-            margin = held
+            equity, worst, margin = present, at_worst, held
+            unrealized, worst_unrealized = money, lowest
             seen.equity = equity
-        show_price(quote, bar.close, scaled)
         prev_atr = atr
         atr = next_atr(atr, true_range(bar, close))
         close = bar.close
         recent = next_recent(recent)
-        quote.highs[recent] = bar.high
-        quote.lows[recent] = bar.low + spread
+        _show(quote, bar, spread, scaled, recent)
         seen.bar_index += 1
         seen.last_spread = spread
         seen.price_unit_value = loss
@@ -143,12 +145,8 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
             write_equity_point(desk, account, bar.close_ns)
         i += 1
     value_account(account, equity, worst, margin)
-    book.unrealized = unrealized
-    book.worst_unrealized = worst_unrealized
-    book.margin_used = margin
-    quote.atr = atr
-    quote.prev_atr = prev_atr
-    quote.recent_at = recent
+    book.unrealized, book.worst_unrealized, book.margin_used = unrealized, worst_unrealized, margin
+    quote.atr, quote.prev_atr, quote.recent_at = atr, prev_atr, recent
     _stand_at(row, quote, book, account, i)
     return i - first, n
 
