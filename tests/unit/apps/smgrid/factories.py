@@ -161,3 +161,16 @@ def positions(arena: Any) -> list[Any]:
 def codes(arena: Any) -> list[int]:
     """Return the reasons of all refusals."""
     return [int(code) for code in arena.reject_rows.code]
+
+
+TWO = (1.1005, 1.1006, 1.09775, 1.0979)
+STOPPED = (1.1005, 1.1006, 1.0965, 1.0968)
+
+
+def held(text="2024-06-12T10:15", price=1.0979, *rows):
+    """The zone, two levels filled at `text`, then `rows`, then price stands still."""
+    bars = put(zone_bars(), text, TWO, *rows)
+    last = row_at(bars, text) + 1 + len(rows)
+    bars.open[last:] = bars.close[last:] = price
+    bars.high[last:], bars.low[last:] = price + 0.5 * PIP, price - 0.5 * PIP
+    return bars
