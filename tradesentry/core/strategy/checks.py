@@ -89,23 +89,11 @@ def first_difference(a: Records, b: Records, *, what: str) -> str | None:
 
 
 def _played(player: Player, bars: BarsBySymbol, n_steps: int) -> Memory:
-    """Return fresh memory after exactly `n_steps` instants.
-
-    An output array that fills up meanwhile interrupts the loop, which then starts its budget anew; so a play that grew
-    an array is thrown away and played again with room enough.
-    """
-    room = dict.fromkeys(OUTPUTS, 0)
-    while True:
-        memory = player(bars)
-        for name in OUTPUTS:
-            while len(getattr(memory, name)) < room[name]:
-                memory.grow(name)
-        room = {name: len(getattr(memory, name)) for name in OUTPUTS}
-        if n_steps > 0:
-            memory.play(n_steps)
-        if all(len(getattr(memory, name)) == room[name] for name in OUTPUTS):
-            return memory
-        room = {name: len(getattr(memory, name)) for name in OUTPUTS}
+    """Return fresh memory after exactly `n_steps` instants."""
+    memory = player(bars)
+    if n_steps > 0:
+        memory.play(n_steps)
+    return memory
 
 
 def _state_difference(a: Memory, b: Memory) -> str | None:
