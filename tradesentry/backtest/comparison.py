@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tradesentry.backtest.evaluation import daily_curve
-from tradesentry.backtest.metrics.honesty import moments
 from tradesentry.backtest.metrics.returns import DAYS_PER_YEAR
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.result_files import flat_config
@@ -158,9 +157,3 @@ def _common_trades(first: BacktestResult, second: BacktestResult) -> float:
 
     a, b = names(first), names(second)
     return len(a & b) / min(len(a), len(b)) if a and b else 0.0
-
-
-def daily_sharpe(result: BacktestResult) -> float:
-    """Return the Sharpe ratio per day of a run, as the study ledger keeps it; nan where undefined."""
-    returns = daily_curve(result).returns
-    return moments(np.where(np.isfinite(returns), returns, 0.0)).sharpe

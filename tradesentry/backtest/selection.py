@@ -6,9 +6,9 @@ until a challenger's lower bound beats its mean, which keeps turnover from chasi
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -172,15 +172,3 @@ def weights_of(chosen: Sequence[Score], weighting: Weighting) -> dict[str, float
         raw = {score.key: 1.0 / score.volatility for score in chosen}
     total = math.fsum(raw.values())
     return {key: value / total for key, value in raw.items()}
-
-
-def choice_row(score: Score, test: Score | None, weight: float) -> Mapping[str, Any]:
-    """Return a chosen variant's figures in train and test as columns."""
-    return {
-        "weight": weight,
-        "train_trades": score.n_trades,
-        "train_mean_r": score.mean_r,
-        "train_bound": score.bound,
-        "test_trades": None if test is None else test.n_trades,
-        "test_mean_r": None if test is None else test.mean_r,
-    }

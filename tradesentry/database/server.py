@@ -17,7 +17,7 @@ from tradesentry.database.binaries import Binaries, find_binaries
 from tradesentry.database.embedded import EmbeddedPostgres
 from tradesentry.database.passwords import ensure_passwords, read_passwords
 from tradesentry.database.placement import place
-from tradesentry.database.postmaster import data_major, last_port, leftover_pid
+from tradesentry.database.postmaster import last_port, leftover_pid
 from tradesentry.database.roles import ADMIN, DATABASE, OWNER, ROLES, provision
 from tradesentry.database.schema import migrate, sync_url
 from tradesentry.database.session import role_url
@@ -125,8 +125,3 @@ def _real(home: Path, database_url: str, bin_dir: Path | None) -> Server:
         passwords |= {parsed.username: str(parsed.password)}
     plain = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
     return Server(plain, parsed.database or DATABASE, passwords, lambda: find_binaries(folder=bin_dir))
-
-
-def pinned_major(home: Path) -> int | None:
-    """Return the major version of an installation's embedded data, None when it has none."""
-    return data_major(place(home).data)
