@@ -1,7 +1,7 @@
 """What a live account looks like from inside: orders and trades as the journal's events tell them, and what changed.
 
-A fold of venue events makes these values (`execution.account_book`); decisions, the watcher, the tracker and the console
-read them. Frozen: a change makes a new value, so whoever holds one can keep it.
+A fold of venue events makes these values (`execution.account_book`); decisions, the watcher, the tracker and the
+console read them. Frozen: a change makes a new value, so whoever holds one can keep it.
 """
 
 from dataclasses import dataclass
