@@ -51,7 +51,7 @@ def _expire_orders(book: Any, account: Any, ts_ns: int, desk: Any) -> None:
 
 
 @kernel
-def _excursions(position: Any, bar: Any, spread: float) -> None:
+def widen_excursions(position: Any, bar: Any, spread: float) -> None:
     """Widen MAE and MFE by the bar; a position entered inside it gets only the close as its best price."""
     side = position.side
     worst = bar.low if side > 0 else bar.high + spread
@@ -64,7 +64,7 @@ def _excursions(position: Any, bar: Any, spread: float) -> None:
 
 
 @kernel
-def _mark(market: Any, desk: Any, book: Any, bid: float, ask: float, low: float, high_ask: float) -> None:
+def mark_positions(market: Any, desk: Any, book: Any, bid: float, ask: float, low: float, high_ask: float) -> None:
     """Value the open positions at (bid, ask) and at the adverse extreme (low, high_ask), account currency."""
     seen = book.seen
     unrealized = 0.0
@@ -91,7 +91,7 @@ def _mark(market: Any, desk: Any, book: Any, bid: float, ask: float, low: float,
 def mark_at_quote(market: Any, desk: Any, book: Any) -> None:
     """Value the open positions of `book` at the present quote of its market, account currency."""
     quote = quote_at(desk.quotes, market.index)
-    _mark(market, desk, book, quote.bid, quote.ask, quote.bid, quote.ask)
+    mark_positions(market, desk, book, quote.bid, quote.ask, quote.bid, quote.ask)
 
 
 @kernel
@@ -105,7 +105,7 @@ def settle_close(market: Any, desk: Any, book: Any, account: Any, bar: Any, spre
     i = 0
     while i < seen.n_positions:
         position = seen.positions[i]
-        _excursions(position, bar, spread)
+        widen_excursions(position, bar, spread)
         bars_held = seen.bar_index - position.entry_bar
         reason = due_exit(position, book.rules, seen.clock, bar.close_ns, bars_held)
         if reason != 0:
@@ -118,7 +118,7 @@ def settle_close(market: Any, desk: Any, book: Any, account: Any, bar: Any, spre
             paid = (position.commission + fee - position.swap) / (position.units * unit_value)
             protect(position, quote, bars_held, paid)
         i += 1
-    _mark(market, desk, book, bar.close, bar.close + spread, bar.low, bar.high + spread)
+    mark_positions(market, desk, book, bar.close, bar.close + spread, bar.low, bar.high + spread)
 
 
 @kernel
