@@ -33,7 +33,7 @@ class Capabilities:
     replace_keeps_id: bool
     native_trailing: bool
     native_exits: bool
-    """The venue itself runs break-even, trailing, partial targets and time stops (`OrderRequest.exits`)."""
+    """The venue itself runs break-even, trailing, partial targets, time stops and groups (`OrderRequest.ticket`)."""
     min_poll_seconds: float
     dedupe_scope: Literal["none", "pending_orders_and_open_trades", "always"]
     """Where the venue refuses a client id that it has seen; a second line of defense, never the first."""
@@ -76,8 +76,8 @@ class OrderRequest:
     allow_partial: bool = False
     reference_price: float | None = None
     """What the decision expected to pay; a venue of ours cancels a market entry that opens half a stop away."""
-    exits: str | None = None
-    """Bytes of an EXITS record in hexadecimal, for venues with `native_exits`."""
+    ticket: str = ""
+    """INTENT record of the decision in hexadecimal, for venues with `native_exits`: exits, group and basket."""
     stamp: CommandStamp = NO_STAMP
 
 

@@ -25,10 +25,12 @@ from tradesentry.core.domain.events import EventKind
 from tradesentry.core.domain.live_orders import OrderStatus
 from tradesentry.core.domain.money import ZERO, decimal_of, floor_to_step
 from tradesentry.core.domain.orders import Action, OrderType, Side
-from tradesentry.core.domain.records import BAR, EXITS
+from tradesentry.core.domain.records import BAR, INTENT
 from tradesentry.core.domain.venue import Quote, VenueInstrument
 
 CONFIG: Final = "CLIENT_REQUEST"
+TICKET_FIELDS: Final = ("exits", "group", "skip_if_both", "basket", "score", "cause", "risk_money")
+"""What a decision says beyond the terms of an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class PaperVenue(PaperLedger):
         fills_on: What executes a command: the present quote, or the next bar.
         faults: What goes wrong in trading.
         sink: Receives every batch of transactions before anybody hears of it.
+        dedupes: Whether a client id that rests or is open is refused; False makes twins possible, for tests of traders.
     """
 
     def __init__(
@@ -64,9 +67,10 @@ class PaperVenue(PaperLedger):
         fills_on: Literal["quote", "bar"] = "quote",
         faults: FaultScript | None = None,
         sink: Sink | None = None,
+        dedupes: bool = True,
     ) -> None:
         super().__init__(memory, instruments, account=account, log_id=log_id, currency=currency, sink=sink)
-        self._fills_on, self.faults = fills_on, faults or FaultScript()
+        self._fills_on, self.faults, self._dedupes = fills_on, faults or FaultScript(), dedupes
 
     # What moves the account
 
@@ -229,7 +233,7 @@ class PaperVenue(PaperLedger):
         item = self.instruments.get(request.symbol)
         if item is None:
             return "INSTRUMENT_UNKNOWN"
-        if request.client_order_id:
+        if request.client_order_id and self._dedupes:
             resting = (o for o in self.resting() if o.order_id != replaces)
             if any(order.request.client_order_id == request.client_order_id for order in resting):
                 return "CLIENT_ORDER_ID_ALREADY_EXISTS"
@@ -302,6 +306,8 @@ def _entry(order: PaperOrder, units: Decimal) -> Any:
         signal_price=side * math.inf if request.reference_price is None else request.reference_price,
         tag=int(order.order_id),
     )
-    if request.exits is not None:
-        intent["exits"] = np.frombuffer(bytes.fromhex(request.exits), EXITS)[0]
+    if request.ticket:
+        ticket = np.frombuffer(bytes.fromhex(request.ticket), INTENT)[0]
+        for name in TICKET_FIELDS:
+            intent[name] = ticket[name]
     return intent

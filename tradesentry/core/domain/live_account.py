@@ -184,8 +184,6 @@ class Enter:
     allow_partial: bool = False
     risk: Decimal = Decimal(0)
     """Loss at the stop, account currency."""
-    exits: str | None = None
-    """See `OrderRequest.exits`."""
     tag: str = ""
     ticket: str = ""
     """INTENT record in hexadecimal."""
