@@ -6,28 +6,16 @@ from tests.support.markets import LIMITLESS, new_account, new_markets, rules_of,
 from tradesentry.core.broker.base_broker import OrderRequest
 from tradesentry.core.broker.faults import FaultScript
 from tradesentry.core.broker.paper import PaperVenue
-from tradesentry.core.broker.paper_memory import Matching, PaperMemory
+from tradesentry.core.broker.paper_memory import PaperMemory
 from tradesentry.core.domain.live_orders import client_order_id
 from tradesentry.core.domain.orders import OrderType, Side
 from tradesentry.core.domain.venue import Quote, VenueInstrument
-from tradesentry.core.execution.book import add_order
-from tradesentry.core.execution.costs import price_unit_value
-from tradesentry.core.execution.driver import mark_account, observe_market, settle_book
+from tradesentry.core.execution.matching import MATCHING
 from tradesentry.core.market.instruments import instrument
-from tradesentry.core.utils.kernel import kernel
 
 TUESDAY_NS = utc("2024-01-09T12:00")
 SECOND_NS = 1_000_000_000
 NO_LIMIT = dict.fromkeys(("daily_loss", "market_daily_loss", "drawdown_reduce", "drawdown_halt"), 10.0)
-
-
-@kernel
-def unit_value(market, desk, bid, ask):
-    """Return account money per unit for a price move of 1."""
-    return price_unit_value(market, desk, bid, ask)
-
-
-MATCHING = Matching(observe_market, settle_book, mark_account, add_order, unit_value)
 
 
 def venue_instrument(symbol):
@@ -38,13 +26,14 @@ def venue_instrument(symbol):
     return VenueInstrument(item, name, digits, 0, Decimal(1), Decimal(1), Decimal(100_000_000))
 
 
-def new_venue(symbols=("EURUSD", "USDJPY"), *, capital=100_000.0, fills_on="quote", faults="", seed=0, **numbers):
+def new_venue(symbols=("EURUSD", "USDJPY"), *, capital=100_000.0, fills_on="quote", faults="", seed=0, dedupes=True, **numbers):
     """Return a dollar account without costs and without a first quote."""
     limits = NO_LIMIT | {"stop_out_level": LIMITLESS.stop_out_level}
     memory = PaperMemory(new_markets(symbols, **numbers), new_account(capital, **limits), rules_of(), MATCHING)
     script = FaultScript.parse(faults, seed=seed)
     items = [venue_instrument(symbol) for symbol in symbols]
-    return PaperVenue(memory, items, account="001-001-1234567-001", log_id="log-1", fills_on=fills_on, faults=script)
+    how = {"fills_on": fills_on, "faults": script, "dedupes": dedupes}
+    return PaperVenue(memory, items, account="001-001-1234567-001", log_id="log-1", **how)
 
 
 def quote_at(price, *, seconds=0.0, symbol="EURUSD", spread=0.0001, tradeable=True):

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from tests.support.markets import make_bars, new_account, new_market, rules_of
 from tests.support.scripted import close, enter, limit, play, stop_order
-from tests.support.venues import MATCHING, NO_LIMIT, entry, new_venue, quote_at, venue_instrument
+from tests.support.venues import NO_LIMIT, entry, new_venue, quote_at, venue_instrument
 from tradesentry.core.broker.paper_memory import PaperMemory
 from tradesentry.core.broker.paper_venue import PaperVenue, Refusal
 from tradesentry.core.domain.orders import Action, OrderType, Side
+from tradesentry.core.execution.matching import MATCHING
 
 COSTS = {"commission_per_unit": 0.00003, "swap_long": -0.00007, "swap_short": 0.00002, "slippage_mean": 0.00001}
 
