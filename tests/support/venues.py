@@ -26,14 +26,13 @@ def venue_instrument(symbol):
     return VenueInstrument(item, name, digits, 0, Decimal(1), Decimal(1), Decimal(100_000_000))
 
 
-def new_venue(symbols=("EURUSD", "USDJPY"), *, capital=100_000.0, fills_on="quote", faults="", seed=0, dedupes=True, **numbers):
-    """Return a dollar account without costs and without a first quote."""
+def new_venue(symbols=("EURUSD", "USDJPY"), *, capital=100_000.0, faults="", seed=0, options=None, **numbers):
+    """Return a dollar account without costs and without a first quote; `options` are those of `PaperVenue`."""
     limits = NO_LIMIT | {"stop_out_level": LIMITLESS.stop_out_level}
     memory = PaperMemory(new_markets(symbols, **numbers), new_account(capital, **limits), rules_of(), MATCHING)
-    script = FaultScript.parse(faults, seed=seed)
-    items = [venue_instrument(symbol) for symbol in symbols]
-    how = {"fills_on": fills_on, "faults": script, "dedupes": dedupes}
-    return PaperVenue(memory, items, account="001-001-1234567-001", log_id="log-1", **how)
+    named = {"account": "001-001-1234567-001", "log_id": "log-1", "fills_on": "quote"}
+    named["faults"] = FaultScript.parse(faults, seed=seed)
+    return PaperVenue(memory, [venue_instrument(symbol) for symbol in symbols], **named | (options or {}))
 
 
 def quote_at(price, *, seconds=0.0, symbol="EURUSD", spread=0.0001, tradeable=True):

@@ -33,6 +33,8 @@ class _Request:
     query: Mapping[str, str]
     body: Mapping[str, Any]
     is_authorized: bool
+    token: str
+    """Names who asks, where several clients share an account."""
 
 
 class _Reset(Exception):
@@ -48,6 +50,7 @@ class FakeOanda:
         faults: What goes wrong on the wire.
         token: That requests have to bear.
         history: Bars for candles.
+        heartbeat_seconds: Between two signs of life of a stream.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class FakeOanda:
         faults: FaultScript | None = None,
         token: str = "token",  # noqa: S107 - of the fake
         history: History | None = None,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
+        self._heartbeat_seconds = heartbeat_seconds
         self.venue, self.faults = venue, faults or FaultScript()
         self.n_commands = 0
         """Mutating requests whose head arrived."""
@@ -150,12 +155,16 @@ class FakeOanda:
             said = json.loads(body) if body else {}
         except json.JSONDecodeError:
             said = {}
-        is_authorized = headers.get("authorization") == f"Bearer {self._token}"
+        token = headers.get("authorization", "").removeprefix("Bearer ")
         prefix = f"/v3/accounts/{self.venue.account}"
         path = unquote(url.path)
         is_ours = path == prefix or path.startswith(f"{prefix}/")
         below = path[len(prefix) :] if is_ours else f"!{path}"
-        return _Request(head.method.decode(), below, dict(parse_qsl(url.query)), said, is_authorized)
+        is_authorized = self._knows(token)
+        return _Request(head.method.decode(), below, dict(parse_qsl(url.query)), said, is_authorized, token)
+
+    def _knows(self, token: str) -> bool:
+        return token == self._token
 
     # Requests
 
@@ -274,7 +283,7 @@ class FakeOanda:
             if kind == "events":
                 said["lastTransactionID"] = str(self.venue.last_seq)
             queue.put_nowait(said)
-            await self._clock.sleep(HEARTBEAT_SECONDS)
+            await self._clock.sleep(self._heartbeat_seconds)
 
     async def _write_line(
         self,

@@ -5,10 +5,12 @@ A script is text, one rule per line or semicolon: a fault, how often or when, an
     lose_reply 6% on place, close
     reject:INSUFFICIENT_MARGIN at 3,5 on place
     slow:0.3 4%
+    late:0.05-0.6 4% on place
     page_incomplete 20%
 
 `at` counts the operations that the rule looks at, from 1. Chance is a counter-based function of (seed, rule, count), so
-the same script and the same calls give the same faults, whatever else happens in between.
+the same script and the same calls give the same faults, whatever else happens in between. A value `A-B` is drawn evenly
+between the two numbers.
 """
 
 import hashlib
@@ -96,7 +98,7 @@ _NEEDS_VALUE: Final = {
 }
 OPERATIONS: Final = ("place", "replace", "cancel", "close", "protect", "read", "events", "quotes", "connect")
 _RULE: Final = re.compile(
-    r"(?P<kind>\w+)(?::(?P<value>[\w.]+))?\s+(?:(?P<chance>[\d.]+)\s*%|at\s+(?P<at>\d+(?:\s*,\s*\d+)*))"
+    r"(?P<kind>\w+)(?::(?P<value>[\w.]+(?:-[\d.]+)?))?\s+(?:(?P<chance>[\d.]+)\s*%|at\s+(?P<at>\d+(?:\s*,\s*\d+)*))"
     r"(?:\s+on\s+(?P<on>\w+(?:\s*,\s*\w+)*))?"
 )
 
@@ -201,11 +203,17 @@ class FaultScript:
                 continue
             self._counts[i] += 1
             if struck is None and (self._counts[i] in rule.at or self._chance(i) < rule.probability):
-                struck = Fault(rule.kind, rule.value)
+                struck = Fault(rule.kind, self._value(i))
         if struck is not None:
             self.hits[struck.kind] += 1
         return struck
 
-    def _chance(self, rule: int) -> float:
-        text = f"{self.seed}:{rule}:{self._counts[rule]}".encode()
+    def _value(self, i: int) -> str:
+        low, dash, high = self.rules[i].value.partition("-")
+        if not dash:
+            return low
+        return f"{float(low) + (float(high) - float(low)) * self._chance(i, 'value'):.4f}"
+
+    def _chance(self, rule: int, what: str = "") -> float:
+        text = f"{self.seed}:{rule}:{self._counts[rule]}{what}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2.0**64

@@ -58,3 +58,16 @@ def test_a_wrong_word_is_refused_with_the_nearest_right_one(text, said):
 
 def test_every_fault_has_a_place_to_strike():
     assert {point_of(kind) for kind in FaultKind} == set(Point)
+
+
+def test_a_range_is_drawn_evenly_and_again_with_the_same_seed():
+    def delays(seed):
+        script = FaultScript.parse("late:0.05-0.6 100% on place", seed=seed)
+        return [script.draw(Point.WIRE, "place").number for _ in range(1_000)]
+
+    drawn = delays(3)
+
+    assert drawn == delays(3)
+    assert 0.05 <= min(drawn) < 0.07
+    assert 0.58 < max(drawn) <= 0.6
+    assert 0.30 < sum(drawn) / 1_000 < 0.35

@@ -8,6 +8,7 @@ from tradesentry.core.broker.base_broker import Accepted, CommandStamp, RefusalC
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.broker.paper_wire import Latency
 from tradesentry.core.domain.clock import FakeClock
+from tradesentry.core.domain.live_orders import client_order_id
 
 
 def test_a_command_of_an_older_epoch_is_refused_at_the_venue():
@@ -77,3 +78,14 @@ def test_the_sink_hears_of_transactions_before_the_listeners():
     venue.place(entry(1))
 
     assert heard == [("sink", 3), ("listener", 1), ("listener", 2), ("listener", 3)]
+
+
+def test_a_venue_without_deduplication_executes_a_twin():
+    """Guards the soak: a venue that refuses twins would hide a trader that sends an entry twice."""
+    venue = new_venue(options={"dedupes": False})
+    venue.on_quote(quote_at(1.1))
+
+    venue.place(entry(1))
+    venue.place(entry(1))
+
+    assert [trade.client_order_id for trade in venue.open_trades()] == [client_order_id(7, 1)] * 2
