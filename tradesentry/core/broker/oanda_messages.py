@@ -13,7 +13,7 @@ from typing import Any, Final
 from tradesentry.core.broker.base_broker import OrderReport
 from tradesentry.core.domain.clock import parse_time_ns
 from tradesentry.core.domain.errors import BrokerProtocolError
-from tradesentry.core.domain.events import BrokerEvent, EventFacts, EventKind, Fill
+from tradesentry.core.domain.events import BrokerEvent, EventFacts, EventKind, Fill, OrderTerms
 from tradesentry.core.domain.instruments import Instrument, Kind
 from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.money import ZERO, decimal_of
@@ -137,6 +137,22 @@ def _amount(kind: EventKind, said: Json) -> Decimal:
     return _number(said, "amount") if kind is EventKind.TRANSFER else ZERO
 
 
+def _order_terms(said: Json) -> OrderTerms | None:
+    if "units" not in said or "instrument" not in said:
+        return None
+    units = decimal_of(said["units"])
+    return OrderTerms(
+        symbol=canonical_symbol(str(said["instrument"])),
+        side=_side(units),
+        units=abs(units),
+        type=TYPES.get(str(said.get("type", "")).removesuffix("_ORDER"), OrderType.MARKET),
+        price=_price(said),
+        stop_loss=_price(said.get("stopLossOnFill")),
+        take_profit=_price(said.get("takeProfitOnFill")),
+        expires_ts_ns=parse_time_ns(str(said.get("gtdTime", "0"))),
+    )
+
+
 def facts_of(event: BrokerEvent) -> EventFacts:
     """Return what one transaction says."""
     said = event.payload
@@ -161,6 +177,7 @@ def facts_of(event: BrokerEvent) -> EventFacts:
         price=_price(said) if kind is EventKind.PROTECTION else None,
         amount=_amount(kind, said),
         balance=decimal_of(said["accountBalance"]) if "accountBalance" in said else None,
+        terms=_order_terms(said) if kind is EventKind.ORDER_ACCEPTED else None,
     )
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from tradesentry.core.domain.events import BrokerEvent, EventFacts, EventKind, Fill
+from tradesentry.core.domain.events import BrokerEvent, EventFacts, EventKind, Fill, OrderTerms
 from tradesentry.core.domain.live_orders import Effect
 from tradesentry.core.domain.money import ZERO, decimal_of
-from tradesentry.core.domain.orders import ExitReason, RejectCode, Side
+from tradesentry.core.domain.orders import ExitReason, OrderType, RejectCode, Side
 
 EXIT_REASONS: Final[Mapping[ExitReason, str]] = {
     ExitReason.STOP_LOSS: "STOP_LOSS_ORDER",
@@ -68,6 +68,19 @@ def _fill(event: BrokerEvent) -> Fill:
     )
 
 
+def _order_terms(said: Mapping[str, Any]) -> OrderTerms:
+    return OrderTerms(
+        symbol=said["symbol"],
+        side=Side(said["side"]),
+        units=Decimal(said["units"]),
+        type=OrderType[said["type"].upper()],
+        price=said.get("price"),
+        stop_loss=said.get("stop_loss"),
+        take_profit=said.get("take_profit"),
+        expires_ts_ns=said.get("expires_ts_ns", 0),
+    )
+
+
 def facts_of(event: BrokerEvent) -> EventFacts:
     """Return what an event of a paper account says."""
     said = event.payload
@@ -85,4 +98,5 @@ def facts_of(event: BrokerEvent) -> EventFacts:
         price=said.get("price") if event.kind is EventKind.PROTECTION else None,
         amount=decimal_of(said.get("amount", 0)),
         balance=None if balance is None else decimal_of(balance),
+        terms=_order_terms(said) if event.kind is EventKind.ORDER_ACCEPTED else None,
     )

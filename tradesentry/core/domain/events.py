@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from tradesentry.core.domain.live_orders import Effect
-from tradesentry.core.domain.orders import Side
+from tradesentry.core.domain.orders import OrderType, Side
 
 
 class EventKind(StrEnum):
@@ -74,6 +74,21 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderTerms:
+    """What the venue says that an order is: how one that is not ours becomes known, and new terms after a change."""
+
+    symbol: str
+    side: Side
+    units: Decimal
+    """Above 0."""
+    type: OrderType
+    price: float | None = None
+    stop_loss: float | None = None
+    take_profit: float | None = None
+    expires_ts_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EventFacts:
     """What one event says, in the platform's words; empty fields are not said."""
 
@@ -93,6 +108,8 @@ class EventFacts:
     """What the event added to the balance."""
     balance: Decimal | None = None
     """Afterwards, where the venue says so."""
+    terms: OrderTerms | None = None
+    """Of the order, for ORDER_ACCEPTED."""
 
 
 @dataclass(frozen=True, slots=True)
