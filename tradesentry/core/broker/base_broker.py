@@ -39,6 +39,8 @@ class Capabilities:
     """Where the venue refuses a client id that it has seen; a second line of defense, never the first."""
     absence_horizon_seconds: float
     """How long after a send the venue may still execute it."""
+    replace_units: bool = True
+    """A resting order's units can be changed; else it has to be canceled and placed anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ class TradeRef:
     trade_id: str
     symbol: str
     stamp: CommandStamp = NO_STAMP
+    client_order_id: str | None = None
+    """Of the order that closes the trade, or of the one that opened it for a protection; a venue of ours knows a
+    repeated command by it."""
 
 
 @dataclass(frozen=True, slots=True)
