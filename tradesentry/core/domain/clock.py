@@ -80,6 +80,10 @@ class FakeClock:
         """Set the wall time forward or back without waking anybody, as a corrected clock does."""
         self._now_ns += round(seconds * NS_PER_SECOND)
 
+    def move_to(self, now_ns: int) -> None:
+        """Set the wall time, ns UTC, without waking anybody, as a replay does with each bar."""
+        self._now_ns = now_ns
+
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock has been advanced that far."""
         if seconds <= 0:
