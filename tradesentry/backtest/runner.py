@@ -19,37 +19,13 @@ from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.tables import equity_table, reject_table, trade_table
 from tradesentry.core.domain.errors import ConfigError, nearest
 from tradesentry.core.domain.orders import ExitReason, TradingState
-from tradesentry.core.execution.setup import currency_table, new_account, new_rules
+from tradesentry.core.execution.setup import currency_table, new_account
 from tradesentry.core.market.bars import timeframe_ns
 from tradesentry.core.strategy.base_strategy import StrategyConfig
+from tradesentry.core.strategy.run_rules import rules_of
 
 EQUITY_STEP_NS = 3_600_000_000_000
 """Least time between two equity points: an hour."""
-
-
-def rules_of(config: StrategyConfig, *, pip: float, warmup_bars: int = 0, is_always_open: bool = False) -> Any:
-    """Return the RULES record that a configuration stands for on a market.
-
-    Args:
-        config: Configuration of a strategy.
-        pip: Of the market.
-        warmup_bars: Bars before which nothing is entered.
-        is_always_open: The market has no week end to be flat at.
-    """
-    return new_rules(
-        bar_ns=timeframe_ns(config.timeframe),
-        pip=pip,
-        warmup_bars=warmup_bars,
-        weekend="hold" if is_always_open else config.weekend,
-        weekend_lead=config.weekend_lead,
-        weekend_no_entry=config.weekend_no_entry,
-        news=config.news,
-        require_calendar=config.require_calendar,
-        flatten_before=config.flatten_before,
-        max_spread=config.max_spread,
-        target_volatility=config.target_volatility,
-        kelly_cap=config.kelly_cap,
-    )[0]
 
 
 def new_lanes(

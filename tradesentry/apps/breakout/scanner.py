@@ -19,13 +19,13 @@ from tradesentry.apps.breakout.slots import phase_of
 from tradesentry.apps.breakout.strategy import BreakoutStrategy
 from tradesentry.backtest.arena import Arena, Lane
 from tradesentry.backtest.resolve import ResolvedRun
-from tradesentry.backtest.runner import rules_of
 from tradesentry.core.domain.errors import DataError
 from tradesentry.core.domain.records import N_CURRENCIES
 from tradesentry.core.execution.setup import LIMIT_PROFILES, new_account
 from tradesentry.core.market.bars import BarSeries
 from tradesentry.core.market.instruments import canonical_symbol
 from tradesentry.core.strategy.indicators import opening_range
+from tradesentry.core.strategy.run_rules import rules_of
 
 CAPITAL: Final = 100_000.0
 """Of the paper account that is scanned with; sizes do not change what is seen."""

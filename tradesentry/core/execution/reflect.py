@@ -7,6 +7,7 @@ the venue's changes are written into the book, `reflect_marks` after them.
 
 from typing import Any
 
+from tradesentry.core.execution.costs import to_account_at
 from tradesentry.core.execution.desk import bar_at, book_at, market_at, quote_at, series_at
 from tradesentry.core.execution.settle import mark_positions, widen_excursions
 from tradesentry.core.utils.kernel import copy_record, kernel
@@ -50,3 +51,17 @@ def reflect_marks(desks: Any, b: int) -> None:
     for i in range(seen.n_positions):
         widen_excursions(seen.positions[i], bar, spread)
     mark_positions(market, desk, book, bar.close, bar.close + spread, bar.low, bar.high + spread)
+
+
+@kernel
+def loss_rate(desks: Any, m: int, price: float, ts_ns: int) -> float:
+    """Return account money per unit that a price move of 1 against a fill at `price` and `ts_ns` costs.
+
+    Args:
+        desks: DESK array, shape (1,).
+        m: Row of the market.
+        price: Of the fill.
+        ts_ns: When it was filled.
+    """
+    desk = desks[0]
+    return -to_account_at(market_at(desk.markets, m), desk, -1.0, price, price, ts_ns)
