@@ -5,7 +5,7 @@ market; the number of an order at the venue travels in its `tag`, through positi
 be told to the order it came from. Kernels tell nothing: what happened is read by comparing the book before and after.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -244,6 +244,35 @@ class PaperMemory:
         bid, spread = float(self.quotes[m].bid), float(self.quotes[m].spread)
         self.bars[m] = (now_ns, now_ns, bid, bid, bid, bid, 0.0, spread)
         return self._settle([m], now_ns)
+
+    def reduce_at(
+        self,
+        reduce: Callable[[Any, Any, Any, Any, int, float, float, bool, int, int], bool],
+        m: int,
+        parts: Sequence[tuple[int, float]],
+        *,
+        price: float,
+        now_ns: int,
+    ) -> list[Change]:
+        """Close units of positions on market `m` at a given price; return what changed.
+
+        Args:
+            reduce: The kernel `reduce_position`.
+            m: Market row.
+            parts: (position id, units).
+            price: Of all closes, without slippage.
+            now_ns: The instant.
+        """
+        before = self._look(m)
+        bid, spread = float(self.quotes[m].bid), float(self.quotes[m].spread)
+        self.bars[m] = (now_ns, now_ns, bid, bid, bid, bid, 0.0, spread)
+        self.account.n_trades[0] = self.account.n_rejects[0] = 0
+        for position_id, units in parts:
+            row = next(i for i, position in enumerate(self.positions(m)) if position.id == position_id)
+            records = self.markets[m], self.desk[0], self.books[m], self.account[0]
+            reduce(*records, row, units, price, False, now_ns, int(ExitReason.STRATEGY))
+        changes = self._compare(m, before, set(), now_ns)
+        return changes + self.settle_again(m, now_ns)
 
     def _settle(self, due: list[int], now_ns: int) -> list[Change]:
         before = {m: self._look(m) for m in range(len(self.books))}
