@@ -100,8 +100,8 @@ def _instrument(setup: LiveSetup, symbol: str) -> Instrument:
     if symbol not in setup.instruments:
         offered = ", ".join(sorted(setup.instruments)[:8])
         raise ConfigError(
-            f"{symbol} is not traded at this venue, which offers {offered} and others. Take it out of `symbols`, or link "
-            "an account that has it."
+            f"{symbol} is not traded at this venue, which offers {offered} and others. Take it out of `symbols`, "
+            "or link an account that has it."
         )
     return setup.instruments[symbol]
 
