@@ -159,6 +159,8 @@ class PositionRecord:
     initial_risk: Decimal | None
     opened_ns: int
     last_ts_ns: int
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    """What the trade follows from, exact; the numbers above are rounded where they are stored."""
 
 
 @dataclass(frozen=True, slots=True)
