@@ -92,13 +92,13 @@ class DecisionMemory:
         self._series, self._lane_rows = new_records(n, SERIES), new_records(len(lanes), LANE)
         # Trades and orders of others are held in one more book per market.
         rows = [lane.row for lane in lanes] + list(range(n))
-        self._books = new_records(len(rows), BOOK)
+        self.book_records = new_records(len(rows), BOOK)
         self._intents = new_records(len(lanes) * N_INTENTS + 1, INTENT)
         self._rejects = new_records(len(rows) * ROOM_PER_BOOK, REJECT)
         self._unused = new_records(1, TRADE)
         self.desk = new_records(1, DESK)
         self._lay_out(rows)
-        self.books = [LiveBook(book, account[0], self.desk) for book in self._books]
+        self.books = [LiveBook(book, account[0], self.desk) for book in self.book_records]
         self._wishes = [LaneWishes(lane, book) for lane, book in zip(lanes, self.books, strict=False)]
         self.refusals: list[Refusal] = []
         """Of the last instant."""
@@ -107,7 +107,7 @@ class DecisionMemory:
         for m in range(len(self.markets)):
             self._series[m].bars, self._series[m].n_bars, self._series[m].next_bar = address_of(self._bars), 1, m
         for b, m in enumerate(rows):
-            book, market = self._books[b], self.markets[m]
+            book, market = self.book_records[b], self.markets[m]
             book.market, book.app = m, -1
             for name in ("tick", "pip", "unit_step", "unit_min"):
                 book.seen[name] = market[name]
@@ -123,13 +123,13 @@ class DecisionMemory:
             ("pairs", self._pairs),
             ("series", self._series),
             ("lanes", self._lane_rows),
-            ("books", self._books),
+            ("books", self.book_records),
             ("trades", self._unused),
             ("equity", self._unused),
             ("rejects", self._rejects),
         ):
             desk[name] = address_of(records)
-        desk.n_markets, desk.n_lanes = len(self.markets), len(self._books)
+        desk.n_markets, desk.n_lanes = len(self.markets), len(self.book_records)
         desk.reject_room = len(self._rejects)
 
     def book_of(self, run: UUID | None, symbol: str) -> LiveBook | None:
@@ -140,6 +140,22 @@ class DecisionMemory:
         if symbol not in self.symbols:
             return None
         return self.books[len(self.lanes) + self.symbols.index(symbol)]
+
+    def rows_of(self, lane: int) -> list[int]:
+        """Return the market rows that a lane reads: its own, then those that only convert for its run."""
+        start = min(other.row for other in self.lanes if other.run == self.lanes[lane].run)
+        traded = {other.row for other in self.lanes}
+        after = [other.row for other in self.lanes if other.row > start and other.run != self.lanes[lane].run]
+        converting = [row for row in range(start, min(after, default=len(self.symbols))) if row not in traded]
+        return [self.lanes[lane].row, *converting]
+
+    def closing(self, lane: int) -> Mapping[str, Decimal]:
+        """Return the remaining units that closes under way ask for, by trade."""
+        return self._wishes[lane].closing
+
+    def set_closing(self, lane: int, closing: Mapping[str, str]) -> None:
+        """Say which closes were under way when a lane was saved."""
+        self._wishes[lane].closing = {ref: Decimal(left) for ref, left in closing.items()}
 
     def decide(
         self,

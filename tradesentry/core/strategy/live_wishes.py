@@ -51,13 +51,13 @@ class LaneWishes:
         self._wishes: list[Wish] = []
         self._numbers: dict[int, int] = {}
         """Number of the row by `Enter.number`, of this instant."""
-        self._closing: dict[str, Decimal] = {}
+        self.closing: dict[str, Decimal] = {}
         """Remaining units that the venue has been asked for, by trade."""
 
     def begin(self) -> None:
         """Start an instant: note what limits and blackouts took back before any intent was carried out."""
         self._wishes, self._numbers = [], {}
-        self._closing = {ref: left for ref, left in self._closing.items() if ref in self._live.trades}
+        self.closing = {ref: left for ref, left in self.closing.items() if ref in self._live.trades}
         self._read_withdrawn("limits")
         self._read_flatten()
 
@@ -145,9 +145,9 @@ class LaneWishes:
 
     def _reduce(self, row: Any, remaining: Decimal, reason: str) -> None:
         ref = self._live.trade_of(int(row.id))
-        if ref is None or self._closing.get(ref, Decimal("Infinity")) <= remaining:
+        if ref is None or self.closing.get(ref, Decimal("Infinity")) <= remaining:
             return
-        self._closing[ref] = remaining
+        self.closing[ref] = remaining
         self._wishes.append(Reduce(ref, remaining, reason))
 
     def _read_flatten(self) -> None:
