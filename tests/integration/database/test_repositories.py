@@ -6,8 +6,18 @@ from dataclasses import replace
 import pytest
 
 from tests.conformance.journal.rigs import postgres_rig
+from tests.support.markets import new_account, new_market, rules_of
+from tests.support.venues import MATCHING, NO_LIMIT, venue_instrument
+from tests.support.venues import entry as paper_order
+from tests.unit.core.broker.test_paper_parity import COSTS, wave
+from tradesentry.core.broker.paper import PaperBroker
+from tradesentry.core.broker.paper_memory import PaperMemory
+from tradesentry.core.broker.paper_store import PaperEntry, PaperStore, unpack
+from tradesentry.core.broker.paper_venue import PaperVenue
+from tradesentry.core.domain.clock import FakeClock
 from tradesentry.core.domain.errors import LeaseLost
-from tradesentry.database.repositories.paper_log import PaperEntry, PaperLog
+from tradesentry.core.domain.orders import Side
+from tradesentry.database.repositories.paper_log import PaperLog
 from tradesentry.database.repositories.runs import AgentRuns, set_desired
 from tradesentry.database.roles import APP
 from tradesentry.database.session import create_engine, tenant_session
@@ -103,3 +113,50 @@ def test_commands_and_orders_at_the_same_time_never_wait_in_a_circle(database):
                 await engine.dispose()
 
     run(work)
+
+
+@pytest.mark.parametrize("n_before", [3, 11, 25])
+def test_a_paper_account_is_taken_over_by_another_owner_and_goes_on_exactly(database, n_before):
+    """The first owner stops being heard after some bars; the second opens the account from its log alone."""
+    market, bars = new_market(**COSTS), wave(40)
+
+    async def part(rig, lease, rows, first):
+        log = PaperLog(rig.journal)
+        broker = await opened_from(log, lease, market)
+        for i, bar in enumerate(rows, start=first):
+            broker.show_bars({"EURUSD": bar})
+            if i % 5 == 0:
+                side = Side.BUY if i % 2 else Side.SELL
+                close = float(bar["close"])
+                await broker.place_order(paper_order(i + 1, side, stop=close - side * 0.004, reference_price=close))
+        await broker.get_balance()
+        return broker.venue
+
+    async def work():
+        async with postgres_rig(database) as rig:
+            whole = await part(rig, await rig.lease(), bars, 0)
+            old = await rig.lease()
+            await part(rig, old, bars[:n_before], 0)
+            await rig.journal.release(old)
+            new = (await rig.claimed(old.account_id, owner="host:1")).lease
+            shown_again = max(0, n_before - 4)
+            broker = await opened_from(PaperLog(rig.journal), new, market)
+            for bar in bars[shown_again:n_before]:
+                broker.show_bars({"EURUSD": bar})
+            return whole, await part(rig, new, bars[n_before:], n_before)
+
+    whole, resumed = run(work)
+
+    assert resumed.transactions == whole.transactions
+    assert resumed.memory.account.tobytes() == whole.memory.account.tobytes()
+
+
+async def opened_from(log, lease, market):
+    store = PaperStore(lambda entries: log.append(lease, entries))
+    memory = PaperMemory(market, new_account(**NO_LIMIT), rules_of(), MATCHING)
+    venue = PaperVenue(memory, [venue_instrument("EURUSD")], account="a", log_id="l", fills_on="bar", sink=store.take)
+    store.attach(venue)
+    entries = await log.read_all(lease)
+    if entries:
+        unpack(venue, entries[-1].snapshot, [dict(entry.payload) for entry in entries])
+    return PaperBroker(venue, FakeClock(0), keep=store.flush)

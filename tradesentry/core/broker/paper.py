@@ -6,13 +6,12 @@ so a run can be repeated.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any
 
 from tradesentry.core.broker.base_broker import (
     Accepted,
-    Capabilities,
     CommandStamp,
     EventPage,
     NotSent,
@@ -26,34 +25,30 @@ from tradesentry.core.broker.base_broker import (
     Rounding,
     TradeRef,
     Unknown,
-    is_contiguous,
 )
 from tradesentry.core.broker.commands import CommandGate
-from tradesentry.core.broker.faults import Fault, FaultKind, FaultScript, Point
+from tradesentry.core.broker.faults import FaultKind, FaultScript, Point
 from tradesentry.core.broker.paper_ledger import Transaction, net_positions
 from tradesentry.core.broker.paper_log import event_of, facts_of
 from tradesentry.core.broker.paper_venue import PaperVenue, Refusal
-from tradesentry.core.broker.paper_wire import AFTER, BEFORE, DEAD_SECONDS, PAGE, REFUSALS, History, Latency
+from tradesentry.core.broker.paper_wire import (
+    AFTER,
+    BEFORE,
+    CAPABILITIES,
+    PAGE,
+    REFUSALS,
+    History,
+    Latency,
+    disturbed,
+    disturbed_page,
+)
 from tradesentry.core.broker.preparation import prepare_change, prepare_order, prepare_protection, units_to_close
 from tradesentry.core.domain.clock import Clock, ClockSample
-from tradesentry.core.domain.errors import BrokerUnavailable, UsageError, nearest
+from tradesentry.core.domain.errors import BrokerUnavailable, JournalUnavailable, UsageError, nearest
 from tradesentry.core.domain.events import BrokerEvent, EventFacts, StreamDown
 from tradesentry.core.domain.money import ZERO
 from tradesentry.core.domain.venue import AccountState, OpenTrade, Position, Quote, VenueInstrument
 from tradesentry.core.market.bars import BarArray
-
-CAPABILITIES: Final = Capabilities(
-    hedging=True,
-    brackets=True,
-    partial_close=True,
-    replace=True,
-    replace_keeps_id=False,
-    native_trailing=False,
-    native_exits=True,
-    min_poll_seconds=0.0,
-    dedupe_scope="pending_orders_and_open_trades",
-    absence_horizon_seconds=0.0,
-)
 
 
 class PaperBroker:
@@ -67,6 +62,7 @@ class PaperBroker:
         gate: Throttle, deadline and fence of commands.
         timeout_seconds: How long a reply is awaited.
         history: Complete bars by (symbol, granularity, start, end).
+        keep: Stores what the account did; awaited before anybody hears of it.
     """
 
     def __init__(
@@ -79,13 +75,14 @@ class PaperBroker:
         gate: CommandGate | None = None,
         timeout_seconds: float = 10.0,
         history: History | None = None,
+        keep: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name, self.capabilities = "paper", CAPABILITIES
         self.venue, self.faults = venue, faults or FaultScript()
         self.n_requests = 0
         """Commands that reached the venue."""
         self._clock, self._latency, self._gate = clock, latency, gate or CommandGate(clock)
-        self._timeout_seconds, self._history = timeout_seconds, history
+        self._timeout_seconds, self._history, self._keep = timeout_seconds, history, keep or _nothing
         self._late: set[asyncio.Task[None]] = set()
         self._event_queues: list[asyncio.Queue[BrokerEvent | None]] = []
         self._quote_queues: list[asyncio.Queue[Quote | None]] = []
@@ -94,7 +91,7 @@ class PaperBroker:
 
     async def connect(self) -> AccountState:
         """Return the account. See `BaseBroker`."""
-        return self._read("connect").state()
+        return (await self._read("connect")).state()
 
     async def close(self) -> None:
         """End all streams and forget what was still to be executed late."""
@@ -111,34 +108,34 @@ class PaperBroker:
 
     async def instruments(self) -> Mapping[str, VenueInstrument]:
         """Return what can be traded."""
-        return dict(self._read().instruments)
+        return dict((await self._read()).instruments)
 
     async def get_balance(self) -> AccountState:
         """Return the money of the account."""
-        return self._read().state()
+        return (await self._read()).state()
 
     async def positions(self) -> Sequence[Position]:
         """Return net positions."""
-        return net_positions(self._read().open_trades())
+        return net_positions((await self._read()).open_trades())
 
     async def open_orders(self) -> Sequence[OrderReport]:
         """Return the resting entries."""
-        venue = self._read()
+        venue = await self._read()
         return [venue.report(order) for order in venue.resting()]
 
     async def open_trades(self) -> Sequence[OpenTrade]:
         """Return the open trades."""
-        return self._read().open_trades()
+        return (await self._read()).open_trades()
 
     async def find_order(self, client_order_id: str) -> OrderReport | None:
         """Return the newest order with an id of ours."""
-        venue = self._read()
+        venue = await self._read()
         order = venue.find(f"@{client_order_id}")
         return None if order is None else venue.report(order)
 
     async def quote(self, instrument: str) -> Quote:
         """Return the present bid and ask."""
-        quotes = self._read("quotes").quotes
+        quotes = (await self._read("quotes")).quotes
         if instrument not in quotes:
             raise BrokerUnavailable(f"There is no quote of {instrument} yet. {nearest(instrument, quotes)}")
         return quotes[instrument]
@@ -155,22 +152,10 @@ class PaperBroker:
 
     async def events_since(self, seq: int) -> EventPage:
         """Return the events after `seq`, at most 1,000."""
-        venue = self._read()
+        venue = await self._read()
         events = [self._event(row) for row in venue.since(seq, limit=PAGE)]
-        last_seq = venue.last_seq
         fault = self.faults.draw(Point.PAGE, "events")
-        kind = fault.kind if fault else None
-        if kind is FaultKind.PAGE_REPEATED:
-            events = events + events
-        elif kind is FaultKind.PAGE_REVERSED:
-            events.reverse()
-        elif kind is FaultKind.PAGE_INCOMPLETE and events:
-            del events[len(events) // 2]
-        elif kind is FaultKind.PAGE_DROPPED:
-            events = []
-        elif kind is FaultKind.PAGE_AHEAD:
-            last_seq += 1
-        return EventPage(tuple(events), last_seq, venue.log_id, is_contiguous(events, after=seq, last_seq=last_seq))
+        return disturbed_page(events, fault, after=seq, last_seq=venue.last_seq, log_id=venue.log_id)
 
     async def events(self) -> AsyncIterator[BrokerEvent | StreamDown]:
         """Yield transactions as they happen."""
@@ -183,8 +168,11 @@ class PaperBroker:
         self._event_queues.append(queue)
         try:
             while (event := await queue.get()) is not None:
+                if not await self._is_kept():
+                    yield StreamDown("events", "not stored", self._clock.now_ns())
+                    continue
                 fault = self.faults.draw(Point.STREAM, "events")
-                async for heard in self._disturbed(event, fault, queue):
+                async for heard in disturbed(event, fault, queue, clock=self._clock):
                     yield heard
         finally:
             self.venue.listeners.remove(listen)
@@ -212,32 +200,43 @@ class PaperBroker:
             queue.put_nowait(quote)
         return transactions
 
-    async def _disturbed(
-        self, event: BrokerEvent, fault: Fault | None, queue: "asyncio.Queue[BrokerEvent | None]"
-    ) -> AsyncIterator[BrokerEvent | StreamDown]:
-        kind = fault.kind if fault else None
-        if kind in (FaultKind.STREAM_STALL, FaultKind.STREAM_CLOSED):
-            if kind is FaultKind.STREAM_STALL:
-                await self._clock.sleep(DEAD_SECONDS)
-            while not queue.empty():
-                queue.get_nowait()
-            yield StreamDown("events", "stalled" if kind is FaultKind.STREAM_STALL else "closed", self._clock.now_ns())
-        elif kind is FaultKind.STREAM_DOUBLE:
-            yield event
-            yield event
-        elif kind is not FaultKind.STREAM_DROP:
-            yield event
+    def show_bars(self, bars: Mapping[str, Any]) -> list[Transaction]:
+        """Bring the closed bars of one instant to the venue, and their closes to those who listen to quotes.
+
+        Bars that were settled already are left out, so a restart may show them again.
+
+        Args:
+            bars: BAR record by symbol.
+        """
+        fresh = {symbol: bar for symbol, bar in bars.items() if bar["close_ns"] > self.venue.settled_ns(symbol)}
+        if not fresh:
+            return []
+        transactions = self.venue.on_bars(fresh)
+        for queue in self._quote_queues:
+            for symbol in fresh:
+                queue.put_nowait(self.venue.quotes[symbol])
+        return transactions
 
     def _event(self, transaction: Transaction) -> BrokerEvent:
         venue = self.venue
         now = self._clock.now_ns()
         return event_of(transaction, account=venue.account, log_id=venue.log_id, received_ts_ns=now)
 
-    def _read(self, operation: str = "read") -> PaperVenue:
+    async def _read(self, operation: str = "read") -> PaperVenue:
         fault = self.faults.draw(Point.WIRE, operation)
         if fault is not None:
             raise BrokerUnavailable(f"The paper venue could not be read: {fault.kind.value}. Try again.")
+        if not await self._is_kept():
+            raise BrokerUnavailable("The paper account could not be stored, so it tells nothing. Is PostgreSQL there?")
         return self.venue
+
+    async def _is_kept(self) -> bool:
+        """Store what is not stored yet, and say whether all is."""
+        try:
+            await self._keep()
+        except JournalUnavailable:
+            return False
+        return True
 
     # Commands
 
@@ -314,7 +313,9 @@ class PaperBroker:
         rounded: tuple[Rounding, ...] = (),
     ) -> Outcome:
         async def work(_deadline: float) -> Outcome:
-            return await self._exchange(operation, stamp, act, client_order_id, rounded)
+            sent_ts_ns = self._clock.now_ns()
+            outcome = await self._exchange(operation, stamp, act, client_order_id, rounded)
+            return outcome if await self._is_kept() else Unknown("not_stored", sent_ts_ns)
 
         return await self._gate.run(operation, stamp, work, is_protective=operation not in ("place", "replace"))
 
@@ -391,3 +392,7 @@ class PaperBroker:
             text = f"The paper venue canceled the order at once: {order.reason}."
             return Refused(order.reason, text, REFUSALS.get(order.reason, RefusalClass.FINAL), events)
         return Accepted(None if order is None else venue.report(order), events, rounded)
+
+
+async def _nothing() -> None:
+    """Keep nothing: an account of this process alone."""

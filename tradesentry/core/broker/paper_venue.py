@@ -95,6 +95,10 @@ class PaperVenue(PaperLedger):
             self.quotes[symbol] = Quote(symbol, float(present.bid), float(present.ask), now_ns, now_ns)
         return transactions
 
+    def settled_ns(self, symbol: str) -> int:
+        """Return the close of the newest bar, or the time of the newest quote, that a market has settled; 0 none."""
+        return int(self.memory.quotes[self._symbols.index(symbol)].last_close_ns)
+
     def transfer(self, amount: Decimal) -> list[Transaction]:
         """Pay in, or out when negative; no part of the performance."""
         account = self.memory.account[0]
@@ -167,7 +171,9 @@ class PaperVenue(PaperLedger):
             self._write(EventKind.CHANGE_REFUSED, reason=code, order_id=order.order_id, **_ids(terms))
             return Refusal(code, tuple(self._publish()))
         self.cancel(order.order_id, reason="CLIENT_REQUEST_REPLACED", replaced_by=str(self.last_seq + 2))
-        return self.place(replace(terms, client_order_id=order.request.client_order_id), replaces=order.order_id)
+        first = order.request
+        kept = replace(terms, client_order_id=first.client_order_id, ticket=terms.ticket or first.ticket)
+        return self.place(kept, replaces=order.order_id)
 
     def close(self, trade_id: str, units: Decimal | None) -> list[Transaction] | Refusal:
         """Close `units` of a trade at market, all when None."""

@@ -1,26 +1,10 @@
 """The paper venue's own log in PostgreSQL: it goes on after a restart, on whichever host takes the account over."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Sequence
 
+from tradesentry.core.broker.paper_store import PaperEntry
 from tradesentry.core.execution.journal_rows import Lease
 from tradesentry.database.repositories.journal import PostgresJournal
-
-SNAPSHOT_EVERY: Final = 1_000
-"""Rows between two snapshots of the venue, so that a restart reads little."""
-
-
-@dataclass(frozen=True, slots=True)
-class PaperEntry:
-    """One transaction of the paper venue."""
-
-    seq: int
-    kind: str
-    payload: Mapping[str, Any]
-    ts_ns: int
-    snapshot: bytes | None = None
-    """The whole venue after this entry, every 1,000 entries."""
 
 
 class PaperLog:
@@ -67,6 +51,21 @@ class PaperLog:
                 "SELECT seq, kind, payload, ts_ns, snapshot FROM paper_transactions WHERE account_id = $1 AND seq >="
                 " coalesce((SELECT max(seq) FROM paper_transactions WHERE account_id = $1 AND snapshot IS NOT NULL), 0)"
                 " ORDER BY seq",
+                lease.account_id,
+            )
+        return [PaperEntry(row["seq"], row["kind"], row["payload"], row["ts_ns"], row["snapshot"]) for row in rows]
+
+    async def read_all(self, lease: Lease) -> list[PaperEntry]:
+        """Return every entry, oldest first, only the newest snapshot with them.
+
+        Args:
+            lease: Of the account.
+        """
+        async with self._journal.reading(lease) as connection:
+            rows = await connection.fetch(
+                "SELECT seq, kind, payload, ts_ns, CASE WHEN seq = (SELECT max(seq) FROM paper_transactions"
+                " WHERE account_id = $1 AND snapshot IS NOT NULL) THEN snapshot END AS snapshot"
+                " FROM paper_transactions WHERE account_id = $1 ORDER BY seq",
                 lease.account_id,
             )
         return [PaperEntry(row["seq"], row["kind"], row["payload"], row["ts_ns"], row["snapshot"]) for row in rows]
