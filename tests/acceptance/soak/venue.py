@@ -172,7 +172,7 @@ class Venue:
         writer.write(json.dumps(said).encode() + b"\n")
 
     async def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        what = order.pop("do")
+        what = order["do"]
         if what == "calm":
             self._calm()
         elif what == "freeze":

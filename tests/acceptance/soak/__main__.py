@@ -1,0 +1,48 @@
+"""`python -m tests.acceptance.soak`: soak once, or every mutant; print the table; exit 1 on any miss."""
+
+import argparse
+import sys
+from dataclasses import replace
+
+from tests.acceptance.soak.report import judge, print_report, run_mutants
+from tests.acceptance.soak.settings import Chaos, Minimums, SoakSettings
+
+
+def settings_of(args: argparse.Namespace) -> SoakSettings:
+    """Return the soak that the command line asks for."""
+    seed = random_seed() if args.seed == "random" else int(args.seed)
+    kills = args.kills or round(2.5 * args.seconds)
+    chaos = Chaos(kills_per_second=1.4 * kills / args.seconds)
+    share = args.seconds / 60.0
+    minimums = Minimums(
+        kills=kills, orders=round(600 * share), takeovers=round(20 * share), postmaster_kills=round(5 * share),
+        hits=max(1, round(5 * share)),
+    )  # fmt: skip
+    return SoakSettings(seconds=args.seconds, seed=seed, broker=args.broker, chaos=chaos, minimums=minimums)
+
+
+def random_seed() -> int:
+    """Return a seed that nobody chose; it is printed."""
+    return int.from_bytes(__import__("os").urandom(4))
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--kills", type=int, default=0, help="fewest kills; default 2.5 a second")
+    parser.add_argument("--seed", default="1", help="a number, or random")
+    parser.add_argument("--broker", choices=("oanda", "gateway", "paper"), default="oanda")
+    parser.add_argument("--mutants", nargs="*", metavar="M0", help="run these mutants, all when none is named")
+    parser.add_argument("--keep", action="store_true", help="keep the files")
+    args = parser.parse_args()
+    settings = settings_of(args)
+    if args.mutants is not None:
+        return run_mutants(replace(settings, minimums=Minimums(0, 0, 0, 0, 0)), args.mutants)
+    verdict = judge(settings, keep=args.keep)
+    print_report(verdict)
+    return 0 if verdict.is_passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Run a soak with the trader that was asked for, judge it, and print the table of section 15.4."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tests.acceptance.soak.account_checks import Bounds
+from tests.acceptance.soak.checker import check
+from tests.acceptance.soak.evidence import Claim
+from tests.acceptance.soak.mutants import MUTANTS
+from tests.acceptance.soak.settings import MUST_STRIKE, AgentSettings, SoakSettings
+from tests.acceptance.soak.supervisor import Outcome, Soak
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judged soak."""
+
+    settings: SoakSettings
+    outcome: Outcome
+    found: Mapping[str, Sequence[str]]
+    n_orders: int
+    n_takeovers: int
+    n_kills: int
+    too_few: Sequence[str]
+    """What happened too seldom for the soak to prove anything."""
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether every invariant held and enough happened."""
+        return not self.too_few and not any(self.found.values())
+
+
+def say(text: str = "") -> None:
+    """Write a line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def takeovers(claims: Sequence[Claim]) -> int:
+    """Return how often an account went from one slot to the other."""
+    slots: dict[str, str] = {}
+    n = 0
+    for claim in sorted(claims, key=lambda claim: claim.at_ns):
+        slot = claim.sender.split("-")[1]
+        n += slots.get(claim.account, slot) != slot
+        slots[claim.account] = slot
+    return n
+
+
+def judge(settings: SoakSettings, *, keep: bool = False) -> Verdict:
+    """Soak and judge."""
+    agent: Callable[[AgentSettings], None] = MUTANTS[settings.mutant or "M-"].agent
+    soak = Soak(settings, agent, say=say)
+    try:
+        outcome = soak.run()
+        bounds = Bounds(
+            currency_net=settings.currency_net, open_risk=settings.open_risk, max_send_seconds=settings.times.max_send
+        )
+        return verdict_of(settings, outcome, check(outcome.evidence, bounds))
+    finally:
+        if not keep:
+            soak.clean()
+        else:
+            say(f"files: {soak.folder}")
+
+
+def verdict_of(settings: SoakSettings, outcome: Outcome, found: Mapping[str, Sequence[str]]) -> Verdict:
+    """Return the verdict on an outcome."""
+    evidence, least = outcome.evidence, settings.minimums
+    n_orders = sum(t["kind"] == "order_accepted" for v in evidence.venue.values() for t in v.transactions)
+    n_takeovers = takeovers(evidence.claims)
+    n_kills = sum(n for kind, n in outcome.kills.items() if kind not in ("delayed restart", "postmaster", "backend"))
+    counts = {
+        "kills": (n_kills, least.kills),
+        "venue orders": (n_orders, least.orders),
+        "takeovers": (n_takeovers, least.takeovers),
+        "postmaster kills": (outcome.kills["postmaster"], least.postmaster_kills),
+        **{name: (evidence.hits[name], least.hits) for name in MUST_STRIKE},
+    }
+    too_few = [f"{name}: {n} of {wanted}" for name, (n, wanted) in counts.items() if n < wanted]
+    return Verdict(settings, outcome, found, n_orders, n_takeovers, n_kills, too_few)
+
+
+def print_report(verdict: Verdict) -> None:
+    """Print what happened and what was violated."""
+    outcome, hits = verdict.outcome, verdict.outcome.evidence.hits
+    where = f"{os.cpu_count()} cores, PostgreSQL {outcome.pg_version}, {outcome.commits_per_second:,.0f} commits/s"
+    say(f"seed {verdict.settings.seed}, {verdict.settings.seconds:g} s, {verdict.settings.broker}, {where}")
+    rows = [("kills", verdict.n_kills), ("takeovers", verdict.n_takeovers), ("venue orders", verdict.n_orders)]
+    rows += sorted(outcome.kills.items())
+    rows += [(f"fault {name}", n) for name, n in sorted(hits.items())]
+    for name, n in rows:
+        say(f"  {name:<28}{n:>8,}")
+    say("violations")
+    for column, texts in verdict.found.items():
+        say(f"  {column:<28}{len(texts):>8,}")
+    for texts in verdict.found.values():
+        for text in texts[:SHOWN]:
+            say(f"    {text}")
+        if len(texts) > SHOWN:
+            say(f"    and {len(texts) - SHOWN:,} more")
+    for text in verdict.too_few:
+        say(f"  too few {text}")
+    say("passed" if verdict.is_passed else "FAILED")
+
+
+def run_mutants(settings: SoakSettings, names: Sequence[str]) -> int:
+    """Run mutants, each until it is caught or its time is over; return 1 when one survives."""
+    survivors = []
+    for name in names or [name for name in MUTANTS if name != "M-"]:
+        mutant = MUTANTS[name]
+        verdict = judge(replace(mutant.soak(settings), mutant=name))
+        caught = Counter({column: len(texts) for column, texts in verdict.found.items() if texts})
+        is_caught = any(caught[column] for column in mutant.columns)
+        shown = ", ".join(f"{column} {n}" for column, n in caught.items()) or "nothing"
+        went = f"{verdict.n_kills} kills, {verdict.n_takeovers} takeovers, {verdict.n_orders} orders"
+        say(f"{name:<4} {mutant.what:<52} {'caught' if is_caught else 'SURVIVED'}: {shown} ({went})")
+        if not is_caught:
+            survivors.append(name)
+    say(f"survived: {', '.join(survivors)}" if survivors else "all caught")
+    return 1 if survivors else 0

@@ -1,0 +1,331 @@
+"""Run a soak: start venue, database and two agent slots, kill what is to be killed, let it calm down, collect evidence.
+
+Synchronous on purpose: it forks its children, so it runs no event loop and no thread. It imports and compiles what they
+need and opens nothing that they could share.
+"""
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.acceptance.soak.evidence import Claim, Evidence, Span, read_journal, read_venue
+from tests.acceptance.soak.settings import AgentSettings, SoakSettings
+from tests.acceptance.soak.venue import VenueProcess, VenueSettings
+from tests.support.postgres import DatabaseForTest, cloned, home_folder, provisioned
+from tests.support.processes import end, fork, is_alive
+from tradesentry.core.utils.crash_points import POINTS
+from tradesentry.database.embedded import EmbeddedPostgres
+from tradesentry.database.roles import ADMIN, OWNER
+
+ACCOUNTS = ("001-001-1234567-001", "001-001-1234567-002")
+TICK_SECONDS = 0.01
+
+
+@dataclass
+class Slot:
+    """A place for one agent process at a time."""
+
+    number: int
+    pid: int = 0
+    life: int = 0
+    start_at: float = 0.0
+    """When the next life begins; monotonic."""
+    wake_at: float = 0.0
+    """When a stopped process goes on; 0: it is not stopped."""
+    is_zombie: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a soak went through, besides its evidence."""
+
+    evidence: Evidence
+    kills: Counter[str]
+    commits_per_second: float
+    pg_version: str
+    folder: Path
+
+
+class Database:
+    """The throw-away server and the account rows in it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        home = stack.enter_context(home_folder())
+        self.server = stack.enter_context(EmbeddedPostgres(home))
+        provisioned(self.server)
+        self.database: DatabaseForTest = cloned(self.server)
+        # What is not flushed stays in memory for long, so that a commit that only claims to be durable is lost.
+        with psycopg.connect(self.server.url(ADMIN, "postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+            connection.execute("SELECT pg_reload_conf()")
+        self.user = self.database.user()
+        self.outages: list[Span] = []
+
+    def link(self, account: str) -> tuple[Any, Any]:
+        """Link an account and launch its run; return both ids."""
+        account_id = self.database.link(self.user, broker="oanda", environment="demo")
+        return account_id, self.database.run(self.user, account_id)
+
+    def kill(self, operation: Callable[[int], None]) -> None:
+        """Let the server die by `operation`, start it again, remember how long it was away."""
+        pid = self.server.pid
+        started = time.time_ns()
+        operation(pid)
+        deadline = time.monotonic() + 5.0
+        while self.server.is_running and time.monotonic() < deadline:
+            time.sleep(0.002)
+        self.server.stop()
+        self.server.start()
+        self.outages.append(Span(started, time.time_ns()))
+
+    def kill_backend(self) -> None:
+        """Kill one session of an agent; the server throws all others out and recovers by itself."""
+        with psycopg.connect(self.server.url(ADMIN, "postgres"), autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE usename = 'ts_agent' ORDER BY random() LIMIT 1"
+            ).fetchone()
+        if row is None:
+            return
+        started = time.time_ns()
+        with suppress(ProcessLookupError):
+            os.kill(row[0], signal.SIGKILL)
+        for _ in range(1_000):
+            with suppress(psycopg.OperationalError):
+                psycopg.connect(self.server.url(ADMIN, "postgres"), connect_timeout=2).close()
+                break
+            time.sleep(0.02)
+        self.outages.append(Span(started, time.time_ns()))
+
+    def commits_per_second(self, *, seconds: float = 1.0) -> float:
+        """Return how many transactions are confirmed durable in a second, one after the other."""
+        with psycopg.connect(self.database.url(ADMIN), autocommit=True) as connection:
+            connection.execute("CREATE TABLE public.commits (n int)")
+            started, n = time.monotonic(), 0
+            while time.monotonic() - started < seconds:
+                connection.execute("INSERT INTO public.commits VALUES (1)")
+                n += 1
+            connection.execute("DROP TABLE public.commits")
+        return n / seconds
+
+    def version(self) -> str:
+        """Return the server's version."""
+        return str(self.database.rows("SHOW server_version", role=ADMIN)[0][0])
+
+
+class Soak:
+    """One run.
+
+    Args:
+        settings: Of the soak.
+        agent: What a life of an agent does.
+        say: Takes lines of progress.
+    """
+
+    def __init__(
+        self, settings: SoakSettings, agent: Callable[[AgentSettings], None], *, say: Callable[[str], None] = print
+    ) -> None:
+        self.settings, self._agent, self._say = settings, agent, say
+        self._random = random.Random(settings.seed)
+        self.folder = Path(tempfile.mkdtemp(prefix="ts-soak-"))
+        self.kills: Counter[str] = Counter()
+        self.slots = [Slot(0), Slot(1)]
+        self._lives = self.folder / "lives.jsonl"
+
+    def run(self) -> Outcome:
+        """Soak; return what happened."""
+        with ExitStack() as stack:
+            self.venue = VenueProcess(self._venue_settings())
+            stack.callback(self._end_all)
+            self.database = Database(stack)
+            speed = self.database.commits_per_second()
+            ids = {account: self.database.link(account) for account in ACCOUNTS}
+            self.template = AgentSettings(
+                soak=self.settings,
+                database_url=self.database.database.agent_url(),
+                accounts=self.venue.urls,
+                account_ids={account_id: account for account, (account_id, _) in ids.items()},
+                runs=dict(ids.values()),
+                log=self._lives,
+            )
+            self._rage()
+            self._calm_down()
+            venue, hits = read_venue(self.folder / "venue.jsonl")
+            account_ids = {account: account_id for account, (account_id, _) in ids.items()}
+            journal = asyncio.run(read_journal(self.database.database.url(OWNER), account_ids))
+            claims, active = self._read_lives()
+            evidence = Evidence(venue, journal, claims, active, self.database.outages, hits)
+            return Outcome(evidence, self.kills, speed, self.database.version(), self.folder)
+
+    def clean(self) -> None:
+        """Remove the files of this soak."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _venue_settings(self) -> VenueSettings:
+        soak = self.settings
+        return VenueSettings(
+            self.folder / "venue.jsonl", ACCOUNTS, wire=soak.wire, trading=soak.trading, seed=soak.seed,
+            manual_per_second=soak.manual_per_second,
+        )  # fmt: skip
+
+    # Lives
+
+    def _start(self, slot: Slot, *, is_calm: bool = False) -> None:
+        slot.life += 1
+        point = ""
+        if not is_calm and self._random.random() < self.settings.chaos.crash_points:
+            point = f"{self._random.choice(POINTS)}:{self._random.randrange(1, 6)}"
+        given = replace(self.template, slot=slot.number, life=slot.life, crash_point=point, may_reclaim=True)
+        lock = self.database.server._lock
+
+        def work() -> None:
+            if lock is not None:
+                lock.close()
+            self._agent(given)
+
+        slot.is_zombie, slot.wake_at = False, 0.0
+        slot.pid = fork(work)
+
+    def _note(self, what: str, **said: Any) -> None:
+        with self._lives.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"what": what, "at": time.time_ns(), **said}) + "\n")
+
+    def _buried(self, slot: Slot) -> None:
+        """Note that a process is dead and reaped."""
+        self._note("dead", sender=f"soak-{slot.number}-{slot.life}")
+        slot.pid, slot.wake_at = 0, 0.0
+        chaos, ttl = self.settings.chaos, self.settings.times.ttl
+        is_late = self._random.random() < chaos.delayed_restarts
+        slot.start_at = time.monotonic() + (ttl + self._random.uniform(0.1, 0.6) if is_late else 0.0)
+        if is_late:
+            self.kills["delayed restart"] += 1
+
+    def _tend(self, slot: Slot, *, is_calm: bool = False) -> None:
+        """Reap a dead process, start the next life when it is time, wake a sleeper."""
+        now = time.monotonic()
+        if slot.pid and not is_alive(slot.pid):
+            self.kills["crash point or own end"] += 1
+            self._buried(slot)
+        if slot.pid and 0.0 < slot.wake_at <= now:
+            os.kill(slot.pid, signal.SIGCONT)
+            slot.wake_at = 0.0
+        if not slot.pid and slot.start_at <= now:
+            self._start(slot, is_calm=is_calm)
+
+    # Chaos
+
+    def _rage(self) -> None:
+        chaos, began = self.settings.chaos, time.monotonic()
+        due = {
+            "kill": began + self._random.expovariate(chaos.kills_per_second) + 0.5,
+            "postmaster": began + chaos.postmaster_seconds * self._random.uniform(0.3, 0.7),
+            "backend": began + chaos.backend_seconds * self._random.uniform(0.3, 0.7),
+        }
+        told = began
+        while (now := time.monotonic()) < began + self.settings.seconds:
+            for slot in self.slots:
+                self._tend(slot)
+            if now >= due["kill"]:
+                self._strike()
+                due["kill"] = time.monotonic() + self._random.expovariate(chaos.kills_per_second)
+            if now >= due["postmaster"]:
+                self._strike_database()
+                due["postmaster"] = time.monotonic() + chaos.postmaster_seconds * self._random.uniform(0.6, 1.2)
+            if now >= due["backend"]:
+                self.database.kill_backend()
+                self.kills["backend"] += 1
+                due["backend"] = time.monotonic() + chaos.backend_seconds * self._random.uniform(0.6, 1.2)
+            if now >= told + 10.0:
+                told = now
+                self._say(f"  {now - began:5.0f} s  kills {sum(self.kills.values())}")
+            time.sleep(TICK_SECONDS)
+
+    def _strike(self) -> None:
+        chaos = self.settings.chaos
+        alive = [slot for slot in self.slots if slot.pid and not slot.wake_at]
+        if not alive:
+            return
+        slot, draw = self._random.choice(alive), self._random.random()
+        if draw < chaos.stops:
+            os.kill(slot.pid, signal.SIGSTOP)
+            slot.wake_at = time.monotonic() + self.settings.times.ttl * self._random.uniform(1.5, 2.5)
+            self.kills["stopped past the TTL"] += 1
+        elif draw < chaos.stops + chaos.zombies:
+            os.kill(slot.pid, signal.SIGUSR1)
+            slot.is_zombie = True
+            self.kills["zombie"] += 1
+        else:
+            end(slot.pid)
+            self.kills["SIGKILL"] += 1
+            self._buried(slot)
+
+    def _strike_database(self) -> None:
+        """Kill the server at once, or at the very moment when an order has just been executed."""
+        self.kills["postmaster"] += 1
+        if self._random.random() < 0.5:
+            self.database.kill(lambda pid: os.kill(pid, signal.SIGKILL))
+        else:
+            self.database.kill(self._arm)
+
+    def _arm(self, pid: int) -> None:
+        self.venue.tell("arm", operation="place", pid=pid)
+        deadline = time.monotonic() + 2.0
+        while self.database.server.is_running and time.monotonic() < deadline:
+            for slot in self.slots:
+                self._tend(slot)
+            time.sleep(0.002)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def _calm_down(self) -> None:
+        """Stop all faults, let the traders put everything in order, stop them cleanly."""
+        self.venue.tell("calm")
+        self._note("calm")
+        quiet, seconds = time.monotonic(), self.settings.times.settle
+        is_frozen = False
+        while time.monotonic() < quiet + seconds:
+            for slot in self.slots:
+                self._tend(slot, is_calm=True)
+            if not is_frozen and time.monotonic() > quiet + 0.6 * seconds:
+                self.venue.tell("freeze")
+                is_frozen = True
+            time.sleep(TICK_SECONDS)
+        for slot in self.slots:
+            if slot.pid:
+                end(slot.pid, signal.SIGTERM)
+                self._note("dead", sender=f"soak-{slot.number}-{slot.life}")
+                slot.pid = 0
+        self.venue.stop()
+
+    def _end_all(self) -> None:
+        for slot in self.slots:
+            if slot.pid:
+                end(slot.pid)
+        end(self.venue.pid)
+
+    def _read_lives(self) -> tuple[list[Claim], list[Span]]:
+        claims, spans = [], []
+        since: dict[tuple[str, str], int] = {}
+        lines = self._lives.read_text(encoding="utf-8").splitlines() if self._lives.exists() else []
+        for line in sorted(lines, key=lambda text: json.loads(text)["at"]):
+            said = json.loads(line)
+            if said["what"] == "claim":
+                claims.append(Claim(said["account"], said["sender"], said["epoch"], said["at"]))
+            elif said["what"] == "active":
+                since.setdefault((said["sender"], said["account"]), said["at"])
+            elif said["what"] in ("gone", "dead"):
+                ended = [k for k in since if k[0] == said["sender"] and said.get("account", k[1]) == k[1]]
+                spans += [Span(since.pop(key), said["at"], key[1]) for key in ended]
+        return claims, spans
