@@ -58,6 +58,12 @@ class FaultKind(StrEnum):
     """Refused because the market is halted."""
     PARTIAL = "partial"
     """A market order fills only [fraction] of its units; the rest is canceled."""
+    PLACED = "placed"
+    """Taken at once, executed after [seconds]: the reply names an order and no deal."""
+    HISTORY_LAG = "history_lag"
+    """Executed at once; the history shows it after [seconds]."""
+    TERMINAL_RESTART = "terminal_restart"
+    """The program between us and the venue dies before it reads the request, and has to be started again."""
     PAGE_REPEATED = "page_repeated"
     PAGE_REVERSED = "page_reversed"
     PAGE_INCOMPLETE = "page_incomplete"
@@ -83,11 +89,14 @@ class Point(StrEnum):
 
     WIRE = "wire"
     TRADING = "trading"
+    SERVER = "server"
+    """A trade server that answers before it has executed, or remembers late."""
     PAGE = "page"
     STREAM = "stream"
 
 
 _TRADING: Final = (FaultKind.REJECT, FaultKind.REQUOTE, FaultKind.HALTED, FaultKind.PARTIAL)
+_SERVER: Final = (FaultKind.PLACED, FaultKind.HISTORY_LAG)
 _NEEDS_VALUE: Final = {
     FaultKind.LATE: "seconds",
     FaultKind.SLOW: "seconds",
@@ -95,6 +104,8 @@ _NEEDS_VALUE: Final = {
     FaultKind.STATUS_AFTER: "an HTTP status",
     FaultKind.REJECT: "a reason",
     FaultKind.PARTIAL: "a fraction",
+    FaultKind.PLACED: "seconds",
+    FaultKind.HISTORY_LAG: "seconds",
 }
 OPERATIONS: Final = ("place", "replace", "cancel", "close", "protect", "read", "events", "quotes", "connect")
 _RULE: Final = re.compile(
@@ -107,6 +118,8 @@ def point_of(kind: FaultKind) -> Point:
     """Return where a fault strikes."""
     if kind in _TRADING:
         return Point.TRADING
+    if kind in _SERVER:
+        return Point.SERVER
     head = kind.value.split("_")[0]
     return Point(head) if head in (Point.PAGE, Point.STREAM) else Point.WIRE
 
