@@ -111,6 +111,8 @@ class PositionRow(Base):
     opened_ns: Mapped[int]
     last_ts_ns: Mapped[int]
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    terms: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    """What the trade follows from, exact; the numbers above are rounded."""
 
 
 class EquityPoint(Base):

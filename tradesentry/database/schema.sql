@@ -320,13 +320,13 @@ PARTITION BY RANGE (ts_ns);
 ALTER TABLE ONLY public.equity_points FORCE ROW LEVEL SECURITY;
 ALTER TABLE public.equity_points OWNER TO ts_owner;
 CREATE TABLE public.equity_points_default (
-    account_id uuid CONSTRAINT equity_points_account_id_not_null NOT NULL,
-    ts_ns bigint CONSTRAINT equity_points_ts_ns_not_null NOT NULL,
-    user_id uuid CONSTRAINT equity_points_user_id_not_null NOT NULL,
-    epoch bigint CONSTRAINT equity_points_epoch_not_null NOT NULL,
-    balance numeric(24,8) CONSTRAINT equity_points_balance_not_null NOT NULL,
-    equity numeric(24,8) CONSTRAINT equity_points_equity_not_null NOT NULL,
-    margin_used numeric(24,8) CONSTRAINT equity_points_margin_used_not_null NOT NULL
+    account_id uuid NOT NULL,
+    ts_ns bigint NOT NULL,
+    user_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    balance numeric(24,8) NOT NULL,
+    equity numeric(24,8) NOT NULL,
+    margin_used numeric(24,8) NOT NULL
 );
 ALTER TABLE public.equity_points_default OWNER TO ts_owner;
 CREATE TABLE public.event_cursors (
@@ -420,6 +420,7 @@ CREATE TABLE public.positions (
     opened_ns bigint NOT NULL,
     last_ts_ns bigint NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    terms jsonb DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT ck_positions_side CHECK ((side = ANY (ARRAY['-1'::integer, 1]))),
     CONSTRAINT ck_positions_units CHECK ((units >= (0)::numeric))
 );
@@ -535,14 +536,14 @@ CREATE SEQUENCE public.outbox_id_seq
 ALTER SEQUENCE public.outbox_id_seq OWNER TO ts_owner;
 ALTER SEQUENCE public.outbox_id_seq OWNED BY public.outbox.id;
 CREATE TABLE public.outbox_default (
-    id bigint DEFAULT nextval('public.outbox_id_seq'::regclass) CONSTRAINT outbox_id_not_null NOT NULL,
-    at timestamp with time zone DEFAULT now() CONSTRAINT outbox_at_not_null NOT NULL,
-    user_id uuid CONSTRAINT outbox_user_id_not_null NOT NULL,
+    id bigint DEFAULT nextval('public.outbox_id_seq'::regclass) NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id uuid NOT NULL,
     account_id uuid,
-    topic text CONSTRAINT outbox_topic_not_null NOT NULL,
-    subject text CONSTRAINT outbox_subject_not_null NOT NULL,
+    topic text NOT NULL,
+    subject text NOT NULL,
     dedupe_key text,
-    payload jsonb CONSTRAINT outbox_payload_not_null NOT NULL,
+    payload jsonb NOT NULL,
     seq bigint
 );
 ALTER TABLE public.outbox_default OWNER TO ts_owner;
@@ -604,15 +605,15 @@ PARTITION BY RANGE (ts_ns);
 ALTER TABLE ONLY public.venue_events FORCE ROW LEVEL SECURITY;
 ALTER TABLE public.venue_events OWNER TO ts_owner;
 CREATE TABLE public.venue_events_default (
-    account_id uuid CONSTRAINT venue_events_account_id_not_null NOT NULL,
-    log_id text CONSTRAINT venue_events_log_id_not_null NOT NULL,
-    seq bigint CONSTRAINT venue_events_seq_not_null NOT NULL,
-    ts_ns bigint CONSTRAINT venue_events_ts_ns_not_null NOT NULL,
-    user_id uuid CONSTRAINT venue_events_user_id_not_null NOT NULL,
-    epoch bigint CONSTRAINT venue_events_epoch_not_null NOT NULL,
-    kind text CONSTRAINT venue_events_kind_not_null NOT NULL,
-    raw jsonb CONSTRAINT venue_events_raw_not_null NOT NULL,
-    received_ns bigint CONSTRAINT venue_events_received_ns_not_null NOT NULL
+    account_id uuid NOT NULL,
+    log_id text NOT NULL,
+    seq bigint NOT NULL,
+    ts_ns bigint NOT NULL,
+    user_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    kind text NOT NULL,
+    raw jsonb NOT NULL,
+    received_ns bigint NOT NULL
 );
 ALTER TABLE public.venue_events_default OWNER TO ts_owner;
 ALTER TABLE ONLY public.equity_points ATTACH PARTITION public.equity_points_default DEFAULT;

@@ -246,6 +246,64 @@ def test_recovery_reads_what_is_open_and_nothing_that_is_over(with_rig):
     with_rig(check)
 
 
+def test_several_orders_of_one_transaction_have_numbers_of_their_own(with_rig):
+    async def check(rig, lease):
+        async with rig.journal.effect(lease) as transaction:
+            ids = [await transaction.add_intent(intent(lease), risk={})]
+            for _ in range(2):
+                assert await transaction.allocate() == transaction.client_order_id
+                ids.append(await transaction.add_intent(intent(lease), risk={}))
+        stored = [await rig.journal.read_intent(lease, client_order_id) for client_order_id in ids]
+
+        assert [row.intent.seq for row in stored] == [1, 2, 3]
+        async with rig.journal.fenced(lease) as transaction:
+            await transaction.raise_seq(50)
+            await transaction.raise_seq(20)
+        async with rig.journal.effect(lease) as transaction:
+            assert transaction.seq == 51
+
+    with_rig(check)
+
+
+def test_orders_and_trades_are_read_back_by_key_exact_to_the_last_bit(with_rig):
+    """Guards: the numeric columns hold eight decimals; a price or amount with more must survive in `terms`."""
+
+    async def check(rig, lease):
+        exact = {"price": 1.1000000000000003, "realized": "-12.345678901234567", "tiny": 5e-324, "none": None}
+        order = OrderRecord(
+            order_key="ts1-a", seq=1, instrument="EURUSD", side=Side.BUY, effect=Effect.OPEN,
+            status=OrderStatus.FILLED, units=Decimal("10000"), terms=exact,
+        )  # fmt: skip
+        trade = PositionRecord(
+            "t1", 1, "EURUSD", Side.BUY, Decimal(0), 1.1, 1.0, None, None, 5, 6, {"evidence": [exact]}
+        )  # fmt: skip
+        async with rig.journal.effect(lease) as transaction:
+            await transaction.add_intent(intent(lease), risk={})
+            await transaction.put_order(order)
+            await transaction.put_position(trade)
+
+        orders, trades = await rig.journal.read_files(lease, ["ts1-a", "ts1-a", "ts1-z"], ["t1", "t9"])
+
+        assert (orders, trades) == ([order], [trade])
+
+    with_rig(check)
+
+
+def test_headroom_given_back_may_be_taken_again_by_the_same_order(with_rig):
+    async def check(rig, lease):
+        reservation = Reservation(lease.account_id, 1, "EURUSD", {"EUR": Decimal(1000)}, Decimal("10.5"))
+        async with rig.journal.effect(lease) as transaction:
+            await transaction.add_intent(intent(lease), risk={})
+            await transaction.reserve(reservation)
+            await transaction.release_reservation(1)
+            await transaction.reserve(replace(reservation, risk=Decimal("9.5")))
+            held = await transaction.lock_book()
+
+        assert list(held) == [replace(reservation, risk=Decimal("9.5"))]
+
+    with_rig(check)
+
+
 def test_a_book_holds_the_open_reservations_of_a_user_and_environment(with_rig):
     async def check(rig, _lease):
         user, other = rig.user(), rig.user()

@@ -180,6 +180,14 @@ class MemoryJournal:
         stored = self._accounts[lease.account_id].intents.values()
         return next((intent for intent in stored if intent.client_order_id == client_order_id), None)
 
+    async def read_files(
+        self, lease: Lease, order_keys: Sequence[str], trade_refs: Sequence[str]
+    ) -> tuple[list[OrderRecord], list[PositionRecord]]:
+        """Return orders and trades by their keys."""
+        rows = self._accounts[lease.account_id]
+        orders = [rows.orders[key] for key in sorted(set(order_keys)) if key in rows.orders]
+        return orders, [rows.positions[ref] for ref in sorted(set(trade_refs)) if ref in rows.positions]
+
     async def read_events(self, lease: Lease, log_id: str, *, after: int, limit: int) -> list[BrokerEvent]:
         """Return events with a higher number, in order."""
         events = self._accounts[lease.account_id].events
@@ -245,6 +253,13 @@ class _MemoryTransaction:
         else:
             self._undo.append(lambda: table.pop(key, None))
         table[key] = value
+
+    async def allocate(self) -> str:
+        self.set_field("seq", self._rows.seq + 1)
+        return self.client_order_id
+
+    async def raise_seq(self, least: int) -> None:
+        self.set_field("seq", max(least, self._rows.seq))
 
     async def lock_book(self) -> Sequence[Reservation]:
         return self._journal.book(self._rows.user_id, self._rows.environment)

@@ -41,11 +41,17 @@ class JournalTransaction(Protocol):
 
     @property
     def seq(self) -> int:
-        """The number allocated by `effect`; in `fenced` the last one given."""
+        """The newest number allocated by `effect` and `allocate`; in `fenced` the last one given."""
 
     @property
     def client_order_id(self) -> str:
         """The id of the order `seq`."""
+
+    async def allocate(self) -> str:
+        """Take the number after `seq` for a further order of this transaction; return its client order id."""
+
+    async def raise_seq(self, least: int) -> None:
+        """Let the next order's number be above `least`, because the venue knows numbers that the journal does not."""
 
     async def lock_book(self) -> Sequence[Reservation]:
         """Lock the exposure book of the user and environment; return its open reservations, all accounts."""
@@ -83,7 +89,7 @@ class JournalTransaction(Protocol):
         """Store what a trade is now."""
 
     async def reserve(self, reservation: Reservation) -> None:
-        """Take headroom for an intent of this transaction."""
+        """Take headroom for an intent, anew when it was given back."""
 
     async def release_reservation(self, seq: int) -> None:
         """Give the headroom of a terminal intent back; twice is no error."""
@@ -138,6 +144,11 @@ class Journal(Protocol):
 
     async def read_intent(self, lease: Lease, client_order_id: str) -> StoredIntent | None:
         """Return an intent: how a commit whose confirmation was lost is read back."""
+
+    async def read_files(
+        self, lease: Lease, order_keys: Sequence[str], trade_refs: Sequence[str]
+    ) -> tuple[list[OrderRecord], list[PositionRecord]]:
+        """Return orders and trades by their keys, open or not; those never stored are missing."""
 
     async def read_events(self, lease: Lease, log_id: str, *, after: int, limit: int) -> list[BrokerEvent]:
         """Return events with a higher number, in order."""

@@ -17,7 +17,16 @@ from tradesentry.core.domain.errors import BrokerError, JournalUnavailable, Leas
 from tradesentry.core.domain.events import BrokerEvent, Fill
 from tradesentry.core.execution.journal_messages import lease_lost
 from tradesentry.core.execution.journal_port import COMMIT_SECONDS, JournalTransaction
-from tradesentry.core.execution.journal_rows import AccountJournal, Claim, Durability, Lease, SavedState, StoredIntent
+from tradesentry.core.execution.journal_rows import (
+    AccountJournal,
+    Claim,
+    Durability,
+    Lease,
+    OrderRecord,
+    PositionRecord,
+    SavedState,
+    StoredIntent,
+)
 from tradesentry.database.repositories import journal_reads
 from tradesentry.database.repositories.journal_transaction import PostgresTransaction
 from tradesentry.database.session import is_lost, unavailable
@@ -108,6 +117,13 @@ class PostgresJournal:
         """Return an intent: how a commit whose confirmation was lost is read back."""
         async with self.reading(lease) as connection:
             return await journal_reads.intent(connection, lease, client_order_id)
+
+    async def read_files(
+        self, lease: Lease, order_keys: Sequence[str], trade_refs: Sequence[str]
+    ) -> tuple[list[OrderRecord], list[PositionRecord]]:
+        """Return orders and trades by their keys, open or not; those never stored are missing."""
+        async with self.reading(lease) as connection:
+            return await journal_reads.files(connection, lease, order_keys, trade_refs)
 
     async def read_events(self, lease: Lease, log_id: str, *, after: int, limit: int) -> list[BrokerEvent]:
         """Return events with a higher number, in order."""

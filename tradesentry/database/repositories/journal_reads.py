@@ -1,6 +1,6 @@
 """What recovery and the order manager read from the journal; each function runs inside a tenant's transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -71,6 +71,7 @@ def _position_of(row: Row) -> PositionRecord:
         initial_risk=row["initial_risk"],
         opened_ns=row["opened_ns"],
         last_ts_ns=row["last_ts_ns"],
+        terms=row["terms"],
     )
 
 
@@ -133,6 +134,21 @@ async def intent(connection: "Connection[Any]", lease: Lease, client_order_id: s
         lease.account_id, client_order_id,
     )  # fmt: skip
     return None if row is None else StoredIntent(intent_of(row["intent"]), client_order_id, row["epoch"], row["risk"])
+
+
+async def files(
+    connection: "Connection[Any]", lease: Lease, order_keys: Sequence[str], trade_refs: Sequence[str]
+) -> tuple[list[OrderRecord], list[PositionRecord]]:
+    """Return orders and trades by their keys."""
+    orders = await connection.fetch(
+        "SELECT * FROM orders WHERE account_id = $1 AND order_key = ANY($2::text[]) ORDER BY order_key",
+        lease.account_id, list(order_keys),
+    )  # fmt: skip
+    trades = await connection.fetch(
+        "SELECT * FROM positions WHERE account_id = $1 AND trade_ref = ANY($2::text[]) ORDER BY trade_ref",
+        lease.account_id, list(trade_refs),
+    )  # fmt: skip
+    return [_order_of(row) for row in orders], [_position_of(row) for row in trades]
 
 
 async def events(

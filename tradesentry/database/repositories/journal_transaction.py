@@ -103,6 +103,18 @@ class PostgresTransaction:
         changed = ", ".join(f"{name} = excluded.{name}" for name in ("epoch", *columns) if name not in keys)
         await self.insert(table, f"ON CONFLICT ({key}) DO UPDATE SET {changed}, updated_at = now()", **columns)
 
+    async def allocate(self) -> str:
+        """Take the number after `seq` for a further order of this transaction; return its client order id."""
+        await self.raise_seq(self._seq + 1)
+        self._seq += 1
+        return self.client_order_id
+
+    async def raise_seq(self, least: int) -> None:
+        """Let the next order's number be above `least`; the lease row is locked already."""
+        await self.fetch(
+            "UPDATE account_leases SET seq = greatest(seq, $2) WHERE account_id = $1", self._lease.account_id, least
+        )
+
     async def lock_book(self) -> Sequence[Reservation]:
         """Lock the exposure book of the user and environment; return its open reservations, all accounts."""
         who = (self._lease.user_id, self._lease.environment)
@@ -275,10 +287,11 @@ class PostgresTransaction:
             initial_risk=position.initial_risk,
             opened_ns=position.opened_ns,
             last_ts_ns=position.last_ts_ns,
+            terms=dict(position.terms),
         )
 
     async def reserve(self, reservation: Reservation) -> None:
-        """Take headroom for an intent of this transaction."""
+        """Take headroom for an intent, anew when it was given back."""
         await self.fetch(
             "INSERT INTO exposure_books (user_id, environment) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             self._lease.user_id, self._lease.environment,
@@ -286,6 +299,8 @@ class PostgresTransaction:
         try:
             await self.insert(
                 "exposure_reservations",
+                "ON CONFLICT (account_id, seq) DO UPDATE SET epoch = excluded.epoch, legs = excluded.legs,"
+                " risk = excluded.risk, released_at = NULL",
                 seq=reservation.seq,
                 environment=self._lease.environment,
                 instrument=reservation.instrument,
