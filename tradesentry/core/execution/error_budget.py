@@ -47,8 +47,9 @@ class ErrorBudget:
     def note(self, kind: Mishap, *, now_ns: int) -> None:
         """Count a mishap."""
         seen = self._seen[kind]
+        if self.count(kind, now_ns=now_ns) == 0:
+            self._over.discard(kind)
         seen.append(now_ns)
-        self._forget(kind, now_ns)
         if len(seen) >= self._limit(kind):
             self._over.add(kind)
 
