@@ -14,12 +14,19 @@ BENCH ?=
 PG ?=
 # Options of pytest: make test TESTS="tests/unit -k settle"
 TESTS ?=
+# The soak of live trading: make soak SECONDS=1800 KILLS=5000 SEED=random BROKER=paper
+SECONDS ?= 60
+KILLS ?= 0
+SEED ?= 1
+BROKER ?= oanda
+# Faulty traders that the soak has to catch, all of them when empty: make soak-mutants MUTANTS="M4 M12"
+MUTANTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format bench lock clean
+.PHONY: help run test check lint format bench soak soak-mutants lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 run: $(VENV)/runtime.stamp ## back-test a strategy on the built-in synthetic market and write a report
 	@$(BIN)/tradesentry backtest breakout --source synthetic --costs 0,1,2 --limits off --baselines --report
@@ -41,6 +48,12 @@ format: $(VENV)/dev.stamp ## format the code and repair what can be repaired saf
 
 bench: $(VENV)/test.stamp $(BENCH_VENV)/peers.stamp ## measure speed against other engines, in an environment of their own
 	@BENCH="$(BENCH)" $(BIN)/python tests/benchmarks/run.py
+
+soak: $(VENV)/test.stamp ## kill traders, database and network while orders go out, and look for lost or doubled ones
+	@$(BIN)/python -m tests.acceptance.soak --seconds $(SECONDS) --kills $(KILLS) --seed $(SEED) --broker $(BROKER)
+
+soak-mutants: $(VENV)/test.stamp ## prove that the soak catches every faulty trader
+	@$(BIN)/python -m tests.acceptance.soak --seconds 20 --seed $(SEED) --mutants $(MUTANTS)
 
 lock: ## write requirements.txt anew from pyproject.toml
 	@rm -rf build/lock-venv && $(PYTHON) -m venv build/lock-venv

@@ -1,8 +1,8 @@
 """One life of an agent in the soak: claim accounts, hold them by renewal, trade each in a session, give them back.
 
-The same rules as the real agent (section 6.3) at scaled times: renewals are asked for every third of the TTL and counted
-from before they were asked, a lost lease ends its session at once, a clean stop releases. What a session does is handed
-in, so a mutant can be a wholly different trader.
+The same rules as the real agent (section 6.3) at scaled times: renewals are asked for every third of the TTL and
+counted from before they were asked, a lost lease ends its session at once, a clean stop releases. What a session does
+is handed in, so a mutant can be a wholly different trader.
 """
 
 import asyncio
