@@ -33,7 +33,7 @@ def entries(story: VenueStory) -> list[OrderStory]:
 
 def goal_of(intent: Row) -> str:
     """Return what an intent is for; a decision that is taken anew after NOT_PLACED serves the same goal."""
-    return str(intent["intent"].get("tag") or "")
+    return str(intent["intent"].get("tag") or "").rstrip("'")
 
 
 def lost(venue: VenueFile, journal: Journal) -> Found:
