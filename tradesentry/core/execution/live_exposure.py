@@ -193,8 +193,9 @@ def _shrunk(asked: EntryRequest, scopes: Sequence[tuple[Decimal, _Sums, str]], l
     for equity, sums, scope in scopes:
         room = limits.max_open_risk * equity - sums.risk
         risk = asked.exposure.risk
-        if risk > room + SLACK * equity and room / risk < share:
-            share, code = room / risk, "open_risk"
+        fraction = room / risk if risk else ZERO
+        if risk > room + SLACK * equity and fraction < share:
+            share, code = fraction, "open_risk"
             text = f"{scope}: {sums.risk:.2f} of {limits.max_open_risk * equity:.2f} are at risk, {risk:.2f} asked"
         for currency, amount in asked.exposure.legs.items():
             if currency == asked.currency or not amount:
