@@ -1,0 +1,1 @@
+"""Watch what trades live: tighten stops, record trades, measure, beat, check invariants, tell people."""
