@@ -83,6 +83,12 @@ class Settings(BaseSettings):
     oanda_environment: Literal["practice", "live"] = Field(
         "practice", validation_alias=_named("OANDA_ENVIRONMENT"), description="Which OANDA servers to talk to."
     )
+    oanda_url: str | None = Field(
+        None, validation_alias=_named("OANDA_URL"), description="Another REST host than OANDA's own, as for a fake."
+    )
+    oanda_stream_url: str | None = Field(
+        None, validation_alias=_named("OANDA_STREAM_URL"), description="The same for its streams."
+    )
     mt5_login: int | None = Field(
         None, gt=0, validation_alias=_named("MT5_LOGIN"), description="Account number at the MetaTrader 5 server."
     )
@@ -91,6 +97,13 @@ class Settings(BaseSettings):
     )
     mt5_server: str | None = Field(
         None, validation_alias=_named("MT5_SERVER"), description="Server name as the terminal shows it."
+    )
+
+    mt5_gateway_url: str | None = Field(
+        None, validation_alias=_named("MT5_GATEWAY_URL"), description="Gateway beside the terminal, http://HOST:PORT."
+    )
+    mt5_gateway_token: SecretStr | None = Field(
+        None, validation_alias=_named("MT5_GATEWAY_TOKEN"), description="Token that the gateway asks for."
     )
 
     @field_validator("notify_urls", mode="before")

@@ -55,6 +55,22 @@ def test_a_claim_takes_no_more_than_asked_and_only_given_brokers(with_rig):
     with_rig(check)
 
 
+def test_a_claim_that_names_accounts_takes_no_other(with_rig):
+    """What `tradesentry live` claims. Seen to fail: without the names the first wanted account was taken."""
+
+    async def check(rig):
+        links = [rig.link() for _ in range(3)]
+        wanted = max(links)
+
+        claims = await rig.journal.claim(OWNER, limit=10, ttl_seconds=TTL, accounts=[wanted])
+        none = await rig.journal.claim(OWNER, limit=10, ttl_seconds=TTL, accounts=[])
+
+        assert [claim.lease.account_id for claim in claims] == [wanted]
+        assert none == []
+
+    with_rig(check)
+
+
 def test_an_expired_lease_is_taken_over_after_a_wait_and_the_old_owner_writes_nothing(with_rig):
     async def check(rig):
         old = await rig.claimed(ttl_seconds=0.0)

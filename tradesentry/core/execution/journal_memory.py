@@ -92,13 +92,22 @@ class MemoryJournal:
         self._accounts[account_id].is_wanted = is_wanted
 
     async def claim(
-        self, owner: str, *, limit: int, ttl_seconds: float, reclaim: bool = False, brokers: Sequence[str] | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        ttl_seconds: float,
+        reclaim: bool = False,
+        brokers: Sequence[str] | None = None,
+        accounts: Sequence[UUID] | None = None,
     ) -> list[Claim]:
         """Take accounts that are wanted and free."""
         now = self._now_ns()
         claims: list[Claim] = []
         for rows in sorted(self._accounts.values(), key=lambda rows: rows.account_id):
             is_free = rows.owner is None or (rows.until_ns or 0) < now or (reclaim and rows.owner == owner)
+            if accounts is not None and rows.account_id not in accounts:
+                continue
             if len(claims) == limit or not (rows.is_wanted and is_free) or (brokers and rows.broker not in brokers):
                 continue
             old_owner, old_until_ns = rows.owner, rows.until_ns

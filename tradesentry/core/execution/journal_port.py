@@ -113,9 +113,19 @@ class Journal(Protocol):
     """Leases, transactions and reads of all accounts. Any method may raise `JournalUnavailable`."""
 
     async def claim(
-        self, owner: str, *, limit: int, ttl_seconds: float, reclaim: bool = False, brokers: Sequence[str] | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        ttl_seconds: float,
+        reclaim: bool = False,
+        brokers: Sequence[str] | None = None,
+        accounts: Sequence[UUID] | None = None,
     ) -> list[Claim]:
-        """Take accounts that are wanted and free; `reclaim` also takes those of a dead process of the same slot."""
+        """Take accounts that are wanted and free, of these brokers and among these where named.
+
+        `reclaim` also takes those of a dead process of the same slot.
+        """
 
     async def renew(self, owner: str, leases: Sequence[Lease], *, ttl_seconds: float) -> set[UUID]:
         """Prolong leases; an account that is missing from the answer is lost."""

@@ -37,6 +37,7 @@ _CLAIM: Final = f"""
 WITH c AS (SELECT account_id, owner AS old_owner, lease_until AS old_until FROM account_leases
             WHERE wanted AND (owner IS NULL OR lease_until < now() OR ($1 AND owner = $2))
               AND ($3::text[] IS NULL OR broker = ANY($3::text[]))
+              AND ($6::uuid[] IS NULL OR account_id = ANY($6::uuid[]))
             ORDER BY account_id LIMIT $4 FOR UPDATE SKIP LOCKED)
 UPDATE account_leases l SET owner = $2, epoch = l.epoch + 1, lease_until = now() + $5::float8 * interval '1 second'
   FROM c WHERE l.account_id = c.account_id
@@ -76,10 +77,21 @@ class PostgresJournal:
         self._commit_seconds = commit_seconds
 
     async def claim(
-        self, owner: str, *, limit: int, ttl_seconds: float, reclaim: bool = False, brokers: Sequence[str] | None = None
+        self,
+        owner: str,
+        *,
+        limit: int,
+        ttl_seconds: float,
+        reclaim: bool = False,
+        brokers: Sequence[str] | None = None,
+        accounts: Sequence[UUID] | None = None,
     ) -> list[Claim]:
-        """Take accounts that are wanted and free; `reclaim` also takes those of a dead process of the same slot."""
-        rows = await self._fetch(_CLAIM, reclaim, owner, None if brokers is None else list(brokers), limit, ttl_seconds)
+        """Take accounts that are wanted and free, of these brokers and among these where named.
+
+        `reclaim` also takes those of a dead process of the same slot.
+        """
+        wanted = (None if brokers is None else list(brokers), None if accounts is None else list(accounts))
+        rows = await self._fetch(_CLAIM, reclaim, owner, wanted[0], limit, ttl_seconds, wanted[1])
         return [
             Claim(
                 Lease(
