@@ -9,8 +9,8 @@ from tests.support.studies import bits
 from tradesentry.backtest import executor as executors
 from tradesentry.backtest.executor import chunks_of, new_job, new_runner, play_chunk
 from tradesentry.backtest.resolve import checked_settings, resolve_run
-from tradesentry.backtest.stage import WHOLE, Stages
-from tradesentry.backtest.variants import grid_variants
+from tradesentry.backtest.studies.stage import WHOLE, Stages
+from tradesentry.backtest.studies.variants import grid_variants
 from tradesentry.core.domain.errors import TradeSentryError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -19,11 +19,11 @@ from tradesentry.backtest.baselines import with_baselines
 from tradesentry.backtest.commands.request import AccountRequest, JsonOption, MarketRequest, RunsOption, takes_requests
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, progress_bar, say
-from tradesentry.backtest.evidence import with_evidence
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.run_log import RunLog, run_log
 from tradesentry.backtest.runner import play, with_events
+from tradesentry.backtest.studies.evidence import with_evidence
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import utc_text
 from tradesentry.core.strategy.base_strategy import BaseStrategy

@@ -16,10 +16,10 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from tradesentry.backtest.outcome import Outcome
 from tradesentry.backtest.source_code import code_digest
-from tradesentry.backtest.stage import Stage, Window
-from tradesentry.backtest.variants import Variant
+from tradesentry.backtest.studies.outcome import Outcome
+from tradesentry.backtest.studies.stage import Stage, Window
+from tradesentry.backtest.studies.variants import Variant
 from tradesentry.core.domain.errors import TradeSentryError, UsageError
 from tradesentry.core.utils.kernel import IS_COMPILED
 

@@ -15,7 +15,13 @@ from tradesentry.core.strategy.base_strategy import BaseStrategy
 PACKAGE = Path(__file__).resolve().parents[1]
 ENGINE = (
     *("core/domain", "core/execution", "core/strategy", "core/utils", "core/market/calendar.py"),
-    *("backtest/arena.py", "backtest/engine.py", "backtest/outcome.py", "backtest/runner.py", "backtest/stage.py"),
+    *(
+        "backtest/arena.py",
+        "backtest/engine.py",
+        "backtest/studies/outcome.py",
+        "backtest/runner.py",
+        "backtest/studies/stage.py",
+    ),
     *("backtest/metrics/fx_time.py", "backtest/metrics/honesty.py", "backtest/metrics/resampling.py"),
     *("backtest/metrics/returns.py", "backtest/metrics/trades.py"),
 )

@@ -18,18 +18,18 @@ import numpy.typing as npt
 from pydantic import Field
 
 from tradesentry.backtest.data import Bars
-from tradesentry.backtest.evidence import Evidence, evidence_of
 from tradesentry.backtest.executor import Job, Runner, new_job
 from tradesentry.backtest.metrics.returns import DAYS_PER_YEAR
-from tradesentry.backtest.outcome import Outcome
 from tradesentry.backtest.resolve import ResolvedRun, checked_settings, resolve_run
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.runner import play
-from tradesentry.backtest.search import search
-from tradesentry.backtest.stage import WHOLE, Stages, Window
-from tradesentry.backtest.study import Report, Study
-from tradesentry.backtest.trials import TrialLedger
-from tradesentry.backtest.variants import (
+from tradesentry.backtest.studies.evidence import Evidence, evidence_of
+from tradesentry.backtest.studies.outcome import Outcome
+from tradesentry.backtest.studies.search import search
+from tradesentry.backtest.studies.stage import WHOLE, Stages, Window
+from tradesentry.backtest.studies.study import Report, Study
+from tradesentry.backtest.studies.trials import TrialLedger
+from tradesentry.backtest.studies.variants import (
     Space,
     Span,
     Variant,

@@ -18,22 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from tradesentry.backtest.data import Bars
-from tradesentry.backtest.evidence import Evidence, evidence_of, rank_correlation
 from tradesentry.backtest.executor import Job, Runner, new_job
-from tradesentry.backtest.experiment import fit_of
-from tradesentry.backtest.folds import Fold, make_folds, parse_length
 from tradesentry.backtest.metrics.fx_time import DAY_NS
-from tradesentry.backtest.outcome import Outcome, days_of
-from tradesentry.backtest.portfolio import Share, WindowPlay, join_windows, play_window, worth_at
 from tradesentry.backtest.resolve import ResolvedRun, checked_settings, resolve_run
 from tradesentry.backtest.result import BacktestResult
-from tradesentry.backtest.search import search
-from tradesentry.backtest.selection import Score, Trades, purged, ranked, score_of, select, weights_of
-from tradesentry.backtest.stage import Stage, Stages, Window
-from tradesentry.backtest.study import Report, Study
-from tradesentry.backtest.trials import TrialLedger
-from tradesentry.backtest.variants import Variant, grid_variants, make_variant, random_variants
-from tradesentry.backtest.walks import Choice, FoldRow, TrainWindow, WalkForwardPlan, WalkForwardResult, pooled
+from tradesentry.backtest.studies.evidence import Evidence, evidence_of, rank_correlation
+from tradesentry.backtest.studies.experiment import fit_of
+from tradesentry.backtest.studies.folds import Fold, make_folds, parse_length
+from tradesentry.backtest.studies.outcome import Outcome, days_of
+from tradesentry.backtest.studies.portfolio import Share, WindowPlay, join_windows, play_window, worth_at
+from tradesentry.backtest.studies.search import search
+from tradesentry.backtest.studies.selection import Score, Trades, purged, ranked, score_of, select, weights_of
+from tradesentry.backtest.studies.stage import Stage, Stages, Window
+from tradesentry.backtest.studies.study import Report, Study
+from tradesentry.backtest.studies.trials import TrialLedger
+from tradesentry.backtest.studies.variants import Variant, grid_variants, make_variant, random_variants
+from tradesentry.backtest.studies.walks import Choice, FoldRow, TrainWindow, WalkForwardPlan, WalkForwardResult, pooled
 from tradesentry.core.domain.errors import ConfigError
 
 __all__ = ["Choice", "FoldRow", "TrainWindow", "WalkForwardPlan", "WalkForwardResult", "run_walk_forward"]

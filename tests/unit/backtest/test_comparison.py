@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from tests.unit.backtest.factories import realistic_result
-from tradesentry.backtest.comparison import compare
+from tradesentry.backtest.studies.comparison import compare
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.support.studies import empty_bars
-from tradesentry.backtest.folds import FoldPlan, Length, make_folds, parse_length
+from tradesentry.backtest.studies.folds import FoldPlan, Length, make_folds, parse_length
 from tradesentry.core.domain.errors import ConfigError, DataError
 
 DAY_NS = 86_400_000_000_000

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradesentry.backtest.evidence import evidence_of, luck_variance, rank_correlation, sentence
 from tradesentry.backtest.metrics.honesty import (
     Moments,
     backtest_overfitting,
@@ -20,7 +19,8 @@ from tradesentry.backtest.metrics.honesty import (
     probabilistic_sharpe,
 )
 from tradesentry.backtest.metrics.resampling import block_drawdowns, bootstrap_error, shuffled_drawdowns
-from tradesentry.backtest.trials import Tried
+from tradesentry.backtest.studies.evidence import evidence_of, luck_variance, rank_correlation, sentence
+from tradesentry.backtest.studies.trials import Tried
 
 
 def noise(n_days, n_variants, *, seed=0):

@@ -11,12 +11,12 @@ from tests.support.studies import CONFIG, FREE, GRID, HALF_YEAR, bits, tiny_stra
 from tradesentry.backtest import executor as executors
 from tradesentry.backtest.evaluation import evaluate
 from tradesentry.backtest.executor import Job, chunks_of, new_job, new_runner, play_chunk
-from tradesentry.backtest.outcome import FIGURES
 from tradesentry.backtest.resolve import checked_settings, resolve_run
 from tradesentry.backtest.runner import play
-from tradesentry.backtest.stage import WHOLE, Stage, Stages, Window
-from tradesentry.backtest.store import Store
-from tradesentry.backtest.variants import grid_variants, make_variant
+from tradesentry.backtest.studies.outcome import FIGURES
+from tradesentry.backtest.studies.stage import WHOLE, Stage, Stages, Window
+from tradesentry.backtest.studies.store import Store
+from tradesentry.backtest.studies.variants import grid_variants, make_variant
 from tradesentry.core.domain.errors import UsageError
 
 DAY_NS = 86_400_000_000_000

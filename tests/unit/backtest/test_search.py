@@ -3,9 +3,9 @@
 import pytest
 
 from tradesentry.apps.breakout.config import BreakoutConfig
-from tradesentry.backtest.experiment import experiment_of
-from tradesentry.backtest.search import BATCH, search
-from tradesentry.backtest.variants import Span, declared_space
+from tradesentry.backtest.studies.experiment import experiment_of
+from tradesentry.backtest.studies.search import BATCH, search
+from tradesentry.backtest.studies.variants import Span, declared_space
 from tradesentry.core.domain.errors import ConfigError, DataError
 
 SPACE = declared_space(experiment_of("breakout").search)

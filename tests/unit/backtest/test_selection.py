@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradesentry.backtest.outcome import ROUND_TRIP, Outcome, days_of
-from tradesentry.backtest.selection import END_OF_DATA, Score, overlap, ranked, score_of, select, weights_of
+from tradesentry.backtest.studies.outcome import ROUND_TRIP, Outcome, days_of
+from tradesentry.backtest.studies.selection import END_OF_DATA, Score, overlap, ranked, score_of, select, weights_of
 
 DAY_NS = 86_400_000_000_000
 HOUR_NS = DAY_NS // 24

@@ -12,10 +12,10 @@ from tradesentry.backtest.report import read_report_data
 from tradesentry.backtest.resolve import checked_settings, resolve_run
 from tradesentry.backtest.result import load_result
 from tradesentry.backtest.runner import play
-from tradesentry.backtest.study_files import read_plan, save_sweep, write_plan
+from tradesentry.backtest.studies.study_files import read_plan, save_sweep, write_plan
+from tradesentry.backtest.studies.trials import TrialLedger
+from tradesentry.backtest.studies.variants import Span
 from tradesentry.backtest.sweep import SweepPlan, space_document
-from tradesentry.backtest.trials import TrialLedger
-from tradesentry.backtest.variants import Span
 from tradesentry.core.domain.errors import DataError
 
 YEAR = {"from_": "2022-01-03", "to": "2023-01-01"}

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradesentry.apps.breakout.config import BreakoutConfig
-from tradesentry.backtest.experiment import experiment_of, fit_of
-from tradesentry.backtest.variants import (
+from tradesentry.backtest.studies.experiment import experiment_of, fit_of
+from tradesentry.backtest.studies.variants import (
     Span,
     declared_space,
     grid_variants,

@@ -9,16 +9,16 @@ import pytest
 
 from tests.support.studies import GRID, tiny_strategy, walk, walk_plan
 from tradesentry.backtest import walk_forward as walks
-from tradesentry.backtest.folds import make_folds
-from tradesentry.backtest.portfolio import play_portfolio
 from tradesentry.backtest.report import read_report_data
 from tradesentry.backtest.resolve import checked_settings, resolve_run
 from tradesentry.backtest.result import load_result
 from tradesentry.backtest.runner import play
-from tradesentry.backtest.selection import purged
-from tradesentry.backtest.stage import Window
-from tradesentry.backtest.study_files import read_plan, save_walk_forward, write_plan
-from tradesentry.backtest.variants import grid_variants
+from tradesentry.backtest.studies.folds import make_folds
+from tradesentry.backtest.studies.portfolio import play_portfolio
+from tradesentry.backtest.studies.selection import purged
+from tradesentry.backtest.studies.stage import Window
+from tradesentry.backtest.studies.study_files import read_plan, save_walk_forward, write_plan
+from tradesentry.backtest.studies.variants import grid_variants
 from tradesentry.core.domain.errors import ConfigError
 from tradesentry.core.market.synthetic import synthetic_bars
 

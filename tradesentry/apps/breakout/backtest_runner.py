@@ -10,7 +10,7 @@ from typing import Any, Final
 from tradesentry.apps.breakout.baselines import BASELINES
 from tradesentry.apps.breakout.strategy import BreakoutStrategy
 from tradesentry.backtest.cli import backtest_command
-from tradesentry.backtest.experiment import Experiment
+from tradesentry.backtest.studies.experiment import Experiment
 
 GRID: Final[Mapping[str, tuple[Any, ...]]] = {
     "modes": (("orb",), ("london",), ("bb",)),

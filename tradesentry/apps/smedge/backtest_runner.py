@@ -11,7 +11,7 @@ from typing import Any, Final
 from tradesentry.apps.smedge.baselines import BASELINES
 from tradesentry.apps.smedge.strategy import SMEdgeStrategy
 from tradesentry.backtest.cli import backtest_command
-from tradesentry.backtest.experiment import Experiment
+from tradesentry.backtest.studies.experiment import Experiment
 
 GRID: Final[Mapping[str, tuple[Any, ...]]] = {
     "trigger": ("choch_sweep", "bos", "both"),

@@ -22,7 +22,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two finished runs: figures, settings, data, and the days they share."""
-    from tradesentry.backtest.comparison import compare as compare_results
+    from tradesentry.backtest.studies.comparison import compare as compare_results
 
     root = runs_folder(out)
     a, b = load_result(run_path(root, first)), load_result(run_path(root, second))

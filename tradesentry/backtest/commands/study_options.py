@@ -15,12 +15,12 @@ from rich.progress import Progress as Bar
 from tradesentry.backtest.commands.request import MarketRequest
 from tradesentry.backtest.commands.terminal import say
 from tradesentry.backtest.executor import Runner, new_runner
-from tradesentry.backtest.experiment import Experiment, experiment_of
 from tradesentry.backtest.resolve import RunSettings, resolve_config
 from tradesentry.backtest.result_files import dumps
-from tradesentry.backtest.study import Progress, Report
+from tradesentry.backtest.studies.experiment import Experiment, experiment_of
+from tradesentry.backtest.studies.study import Progress, Report
+from tradesentry.backtest.studies.variants import declared_space, parse_grid, parse_space
 from tradesentry.backtest.sweep import space_document
-from tradesentry.backtest.variants import declared_space, parse_grid, parse_space
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.strategy.base_strategy import StrategyConfig
 

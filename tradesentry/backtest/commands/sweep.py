@@ -60,7 +60,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Try many variants of a strategy on the same bars; without --grid, --random or --optuna, its declared study."""
-    from tradesentry.backtest.study_files import read_plan, save_sweep, write_plan
+    from tradesentry.backtest.studies.study_files import read_plan, save_sweep, write_plan
     from tradesentry.backtest.sweep import SweepPlan, run_sweep
 
     root = runs_folder(out)
@@ -158,8 +158,8 @@ def _show(result: Any, folder: Path, *, as_json: bool) -> None:
 
 def _share_account(plan: Any, folder: Path, *, report: bool, as_json: bool) -> None:
     """Play all variants side by side on one account, each with an equal part of every market's risk budget."""
-    from tradesentry.backtest.portfolio import play_portfolio
-    from tradesentry.backtest.variants import Span, grid_variants, random_variants
+    from tradesentry.backtest.studies.portfolio import play_portfolio
+    from tradesentry.backtest.studies.variants import Span, grid_variants, random_variants
 
     run = resolve_run(plan.app, config=plan.config, settings=checked_settings(plan.settings))
     space = plan.search_space()

@@ -28,8 +28,8 @@ from tradesentry.backtest.commands.study_options import (
     study_settings,
 )
 from tradesentry.backtest.commands.terminal import print_table, say
-from tradesentry.backtest.experiment import fit_of
 from tradesentry.backtest.resolve import checked_settings, resolve_run
+from tradesentry.backtest.studies.experiment import fit_of
 from tradesentry.core.domain.errors import UsageError
 
 
@@ -62,8 +62,8 @@ def walk_forward(
     as_json: JsonOption = False,
 ) -> None:
     """Choose parameters on rolling train windows and trade them on the windows that follow."""
-    from tradesentry.backtest.folds import make_folds
-    from tradesentry.backtest.study_files import read_plan, save_walk_forward, write_plan
+    from tradesentry.backtest.studies.folds import make_folds
+    from tradesentry.backtest.studies.study_files import read_plan, save_walk_forward, write_plan
     from tradesentry.backtest.walk_forward import WalkForwardPlan, run_walk_forward
 
     root = runs_folder(out)

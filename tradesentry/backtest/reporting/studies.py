@@ -23,13 +23,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from tradesentry.backtest.evidence import Evidence, sentence
 from tradesentry.backtest.metrics.fx_time import iso_date
-from tradesentry.backtest.outcome import FIGURES
 from tradesentry.backtest.reporting import text
 from tradesentry.backtest.reporting.charts import Columns
+from tradesentry.backtest.studies.evidence import Evidence, sentence
+from tradesentry.backtest.studies.outcome import FIGURES
+from tradesentry.backtest.studies.variants import plain_text
 from tradesentry.backtest.sweep import Row, SweepResult
-from tradesentry.backtest.variants import plain_text
 from tradesentry.backtest.walk_forward import Choice, FoldRow, WalkForwardResult
 
 DAY_NS: Final = 86_400_000_000_000

@@ -8,8 +8,8 @@ from tradesentry.apps.smclassic.backtest.walk_forward import FOLDS, MIN_TRADES, 
 from tradesentry.apps.smclassic.configs.smclassic_config import SMClassicConfig
 from tradesentry.apps.smclassic.layout import RANGE_SLOT, bars_needed, context_params
 from tradesentry.apps.smclassic.strategy import SMClassicStrategy
-from tradesentry.backtest.experiment import experiment_of
 from tradesentry.backtest.resolve import app_config_path
+from tradesentry.backtest.studies.experiment import experiment_of
 from tradesentry.core.strategy.strategy_registry import strategy, strategy_names
 
 TABLE = [

@@ -15,7 +15,7 @@ from tradesentry.apps.smedge.config import SMEdgeConfig
 from tradesentry.apps.smedge.layout import TAGS, bars_needed
 from tradesentry.apps.smedge.strategy import SMEdgeStrategy
 from tradesentry.backtest.baselines import compare
-from tradesentry.backtest.experiment import experiment_of
+from tradesentry.backtest.studies.experiment import experiment_of
 from tradesentry.core.strategy.guide import with_table
 from tradesentry.core.strategy.parameters import parameter_rows
 from tradesentry.core.strategy.strategy_registry import strategy

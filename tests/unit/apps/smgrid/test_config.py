@@ -10,9 +10,9 @@ from tradesentry.apps.smgrid.backtest.walk_forward import FOLDS, MAX_TRIALS, MIN
 from tradesentry.apps.smgrid.configs.smgrid_config import SMGridConfig
 from tradesentry.apps.smgrid.layout import N_LEVELS, TAGS, bars_needed, context_params
 from tradesentry.apps.smgrid.strategy import SMGridStrategy
-from tradesentry.backtest.experiment import experiment_of
-from tradesentry.backtest.folds import parse_length
-from tradesentry.backtest.variants import grid_variants, random_variants
+from tradesentry.backtest.studies.experiment import experiment_of
+from tradesentry.backtest.studies.folds import parse_length
+from tradesentry.backtest.studies.variants import grid_variants, random_variants
 from tradesentry.core.strategy.parameters import parameter_rows
 
 BOUNDS = [
@@ -124,7 +124,7 @@ def test_experiment_screens_on_two_symbols():
 
 
 def test_search_space_has_nine_dimensions_that_can_be_drawn():
-    from tradesentry.backtest.variants import declared_space
+    from tradesentry.backtest.studies.variants import declared_space
 
     variants, refused = random_variants("smgrid", SMGridConfig(), declared_space(SEARCH), n=20, seed=1)
 

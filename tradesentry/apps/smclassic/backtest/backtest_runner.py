@@ -11,7 +11,7 @@ from tradesentry.apps.smclassic.backtest.walk_forward import MAX_TRIALS, SEARCH
 from tradesentry.apps.smclassic.layout import bars_needed
 from tradesentry.apps.smclassic.strategy import SMClassicStrategy
 from tradesentry.backtest.cli import backtest_command
-from tradesentry.backtest.experiment import Experiment
+from tradesentry.backtest.studies.experiment import Experiment
 
 __all__ = ["EXPERIMENT", "GRID", "bars_needed", "main"]
 

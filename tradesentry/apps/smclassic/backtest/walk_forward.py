@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tradesentry.backtest.folds import FoldPlan
+from tradesentry.backtest.studies.folds import FoldPlan
 
 SEARCH: Final[Mapping[str, tuple[Any, ...]]] = {
     "dep_atr": (1.0, 2.5),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tradesentry.backtest.folds import FoldPlan
+from tradesentry.backtest.studies.folds import FoldPlan
 
 SEARCH: Final[Mapping[str, tuple[Any, ...]]] = {
     "levels": (2, 8),

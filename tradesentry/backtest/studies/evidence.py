@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tradesentry.backtest.metrics import honesty
 from tradesentry.backtest.metrics.resampling import DrawdownBand, block_drawdowns, shuffled_drawdowns
 from tradesentry.backtest.metrics.returns import DAYS_PER_YEAR
-from tradesentry.backtest.trials import TrialLedger, Tried
+from tradesentry.backtest.studies.trials import TrialLedger, Tried
 
 if TYPE_CHECKING:
     from tradesentry.backtest.resolve import ResolvedRun
@@ -134,7 +134,7 @@ def with_evidence(run: "ResolvedRun", result: "BacktestResult", *, runs: Path, s
 
     from tradesentry.backtest.evaluation import daily_curve
     from tradesentry.backtest.reporting.studies import single_study
-    from tradesentry.backtest.variants import variant_key
+    from tradesentry.backtest.studies.variants import variant_key
 
     returns = daily_curve(result).returns
     returns = np.where(np.isfinite(returns), returns, 0.0)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field, ValidationInfo, field_validator
 
 from tradesentry.backtest.metrics.fx_time import DAY_NS, WEEK_NS, fx_days
-from tradesentry.backtest.stage import Window
+from tradesentry.backtest.studies.stage import Window
 from tradesentry.core.domain.errors import ConfigError, DataError
 from tradesentry.core.utils.config_model import FrozenModel
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tradesentry.backtest.outcome import FIGURES, ROUND_TRIP, Outcome
+from tradesentry.backtest.studies.outcome import FIGURES, ROUND_TRIP, Outcome
 
 FORMAT = 1
 SUFFIX = ".npz"

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from tradesentry.backtest.data import Bars, MarketData
-from tradesentry.backtest.outcome import Outcome, nothing, outcome_of
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, resolve_run
 from tradesentry.backtest.runner import new_arena, new_lanes
 from tradesentry.backtest.source_code import code_digest
+from tradesentry.backtest.studies.outcome import Outcome, nothing, outcome_of
 from tradesentry.core.domain.records import BAR, MARKET
 from tradesentry.core.strategy.base_strategy import StrategyConfig
 

@@ -11,14 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from tradesentry.backtest.evidence import Evidence
-from tradesentry.backtest.folds import Fold, FoldPlan
-from tradesentry.backtest.portfolio import WindowPlay
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.result import BacktestResult
-from tradesentry.backtest.selection import Score
+from tradesentry.backtest.studies.evidence import Evidence
+from tradesentry.backtest.studies.folds import Fold, FoldPlan
+from tradesentry.backtest.studies.portfolio import WindowPlay
+from tradesentry.backtest.studies.selection import Score
+from tradesentry.backtest.studies.variants import Variant
 from tradesentry.backtest.sweep import SweepPlan
-from tradesentry.backtest.variants import Variant
 
 
 class WalkForwardPlan(SweepPlan):

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tradesentry.backtest.outcome import Days, Outcome, mean_and_error
+from tradesentry.backtest.studies.outcome import Days, Outcome, mean_and_error
 from tradesentry.core.domain.orders import ExitReason
 
 Weighting = Literal["equal", "inverse_volatility"]

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from tradesentry.backtest.outcome import FIGURES
 from tradesentry.backtest.result_files import dumps
+from tradesentry.backtest.studies.outcome import FIGURES
+from tradesentry.backtest.studies.variants import plain_text
 from tradesentry.backtest.sweep import Row, SweepPlan, SweepResult
-from tradesentry.backtest.variants import plain_text
 from tradesentry.backtest.walk_forward import WalkForwardPlan, WalkForwardResult
 from tradesentry.core.domain.errors import DataError
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradesentry.backtest.executor import CHUNK_BARS, Job, Runner, chunks_of
-from tradesentry.backtest.outcome import Outcome
 from tradesentry.backtest.runner import new_arena
-from tradesentry.backtest.stage import Stages
-from tradesentry.backtest.store import Store
+from tradesentry.backtest.studies.outcome import Outcome
+from tradesentry.backtest.studies.stage import Stages
+from tradesentry.backtest.studies.store import Store
 
 STORE_FOLDER = ".work"
 CHUNKS_PER_WORKER = 4

@@ -19,9 +19,9 @@ from tradesentry.backtest.metrics.fx_time import DAY_NS
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.runner import collect, new_arena, new_lanes
-from tradesentry.backtest.stage import FAR_FUTURE, Stage, Stages, Window
+from tradesentry.backtest.studies.stage import FAR_FUTURE, Stage, Stages, Window
+from tradesentry.backtest.studies.variants import Variant
 from tradesentry.backtest.tables import equity_table, reject_table, trade_table
-from tradesentry.backtest.variants import Variant
 from tradesentry.core.domain.orders import ExitReason, TradingState
 from tradesentry.core.domain.records import EQUITY
 from tradesentry.core.utils.kernel import new_records

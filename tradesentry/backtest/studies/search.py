@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tradesentry.backtest.variants import Space, Span, Variant, make_variant, plain_text
+from tradesentry.backtest.studies.variants import Space, Span, Variant, make_variant, plain_text
 from tradesentry.core.domain.errors import ConfigError, DataError
 from tradesentry.core.strategy.base_strategy import StrategyConfig
 
