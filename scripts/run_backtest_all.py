@@ -22,7 +22,7 @@ from tradesentry.backtest.commands.request import AccountRequest, JsonOption, Ma
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, say
 from tradesentry.backtest.evaluation import evaluate
-from tradesentry.backtest.evidence import with_evidence
+from tradesentry.backtest.studies.evidence import with_evidence
 from tradesentry.backtest.reporting.verdict import verdict
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.run_log import run_log
