@@ -59,9 +59,13 @@ class TerminalVenue(PaperVenue):
         m, quote = self._symbols.index(symbol), self.quotes[symbol]
         return float(self.memory.matching.unit_value(self.memory.markets[m], self.memory.desk[0], quote.bid, quote.ask))
 
+    def market_of(self, symbol: str) -> Any:
+        """Return the MARKET record of a symbol."""
+        return self.memory.markets[self._symbols.index(symbol)]
+
     def margin_fraction(self, symbol: str) -> float:
         """Return the share of the notional that is margin."""
-        return float(self.memory.markets[self._symbols.index(symbol)].margin_fraction)
+        return float(self.market_of(symbol).margin_fraction)
 
     def offset(self, parts: Sequence[tuple[str, Decimal]], price: float) -> list[Transaction]:
         """Close units of several trades of one instrument at one price, without slippage and commission.
