@@ -1,43 +1,15 @@
-"""Speak HTTP with OANDA: reads that raise, commands that are sent once, streams that notice their own death.
+"""The HTTP client of OANDA: its headers, its silence, its name. Everything else is `http_client`."""
 
-A command's fate is told apart by what has left the machine, seen at the connection itself: until the first byte of the
-request is written any failure is `NotSent`, afterwards any failure is `Unknown`. Nothing here is ever sent twice;
-httpx with `retries=0` does not resend, which others do.
-"""
+from collections.abc import Mapping
 
-import json
-import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from tradesentry.core.broker.http_client import HttpClient, Reply
+from tradesentry.core.domain.clock import Clock
 
-import httpx
-
-from tradesentry.core.broker.base_broker import NotSent, Unknown
-from tradesentry.core.domain.clock import Clock, within
-from tradesentry.core.domain.errors import (
-    BrokerAuthError,
-    BrokerError,
-    BrokerProtocolError,
-    BrokerRateLimited,
-    BrokerUnavailable,
-)
-
-WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError)
-FIRST_BYTE: Final = "send_request_headers.started"
+__all__ = ["OandaClient", "Reply"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer that could be read."""
-
-    status: int
-    body: Mapping[str, Any]
-
-
-class OandaClient:
-    """One account's connections.
+class OandaClient(HttpClient):
+    """One account's connections to OANDA.
 
     Args:
         base_url: Of the REST host.
@@ -58,167 +30,12 @@ class OandaClient:
         timeout_seconds: float = 10.0,
         dead_seconds: Mapping[str, float] | None = None,
     ) -> None:
-        self._clock, self._timeout_seconds = clock, timeout_seconds
-        self._dead_seconds = dead_seconds or {"quotes": 10.0, "events": 20.0}
-        headers = {"Authorization": f"Bearer {token}", "Accept-Datetime-Format": "RFC3339"}
-        limits = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30.0)
-        self._rest = _client(base_url, headers, limits)
-        self._streams = _client(stream_url, headers, limits)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._rest.aclose()
-        await self._streams.aclose()
-
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """Return the JSON object behind `path`.
-
-        Raises:
-            BrokerAuthError: 401 or 403.
-            BrokerRateLimited: 429.
-            BrokerProtocolError: 416, or no JSON object.
-            BrokerUnavailable: Anything else.
-        """
-        if self._rest.is_closed:
-            raise BrokerUnavailable(f"{_shown(path)} was not read: the connections of this account were closed.")
-        try:
-            response = await within(self._clock, self._timeout_seconds, self._rest.get(path, params=params))
-        except WIRE_ERRORS as error:
-            raise BrokerUnavailable(
-                f"OANDA could not be read at {_shown(path)}: {_text(error)}. Nothing was changed; it is tried again."
-            ) from error
-        if response.status_code != 200:
-            raise _failure(response, path)
-        return _object(response, path)
-
-    async def send(
-        self, method: str, path: str, body: Mapping[str, Any], *, deadline: float
-    ) -> Reply | NotSent | Unknown:
-        """Send a command once and return the answer, or what is known when there is none.
-
-        Args:
-            method: POST or PUT.
-            path: Of the resource.
-            body: JSON object.
-            deadline: Monotonic seconds after which the connection is closed.
-        """
-        if self._rest.is_closed:
-            return NotSent("closed", "The connections of this account were closed.")
-        sent_at: list[int] = []
-
-        async def trace(name: str, _info: Mapping[str, Any]) -> None:
-            if name.endswith(FIRST_BYTE):
-                if self._clock.monotonic() >= deadline:
-                    raise TimeoutError
-                sent_at.append(self._clock.now_ns())
-
-        seconds = min(self._timeout_seconds, deadline - self._clock.monotonic())
-        request = self._rest.build_request(method, path, json=body, extensions={"trace": trace})
-        try:
-            response = await within(self._clock, seconds, self._rest.send(request))
-        except WIRE_ERRORS as error:
-            return Unknown(_text(error), sent_at[0]) if sent_at else NotSent(_text(error), f"{method} {_shown(path)}")
-        sent_ts_ns = sent_at[0] if sent_at else self._clock.now_ns()
-        if response.status_code >= 500:
-            return Unknown(f"status_{response.status_code}", sent_ts_ns)
-        try:
-            return Reply(response.status_code, _object(response, path))
-        except BrokerProtocolError:
-            return Reply(429, {}) if response.status_code == 429 else Unknown("unreadable_reply", sent_ts_ns)
-
-    @asynccontextmanager
-    async def stream(
-        self, kind: str, path: str, params: Mapping[str, str]
-    ) -> AsyncIterator[AsyncIterator[Mapping[str, Any]]]:
-        """Open a stream; iterate over its objects. Lines that are no JSON object are skipped.
-
-        Raises:
-            BrokerError: It cannot be opened, ends, or was silent for too long.
-        """
-        try:
-            request = self._streams.build_request("GET", path, params=params)
-            response = await within(self._clock, self._timeout_seconds, self._streams.send(request, stream=True))
-        except WIRE_ERRORS as error:
-            raise BrokerUnavailable(f"OANDA's {kind} stream cannot be opened: {_text(error)}.") from error
-        try:
-            if response.status_code != 200:
-                await response.aread()
-                raise _failure(response, path)
-            yield self._objects(kind, response)
-        finally:
-            await response.aclose()
-
-    async def _objects(self, kind: str, response: httpx.Response) -> AsyncIterator[Mapping[str, Any]]:
-        lines = response.aiter_lines()
-
-        async def next_line() -> str:
-            return await anext(lines)
-
-        while True:
-            try:
-                line = await within(self._clock, self._dead_seconds[kind], next_line())
-            except StopAsyncIteration:
-                raise BrokerUnavailable(f"OANDA ended the {kind} stream.", code="stream_closed") from None
-            except TimeoutError as error:
-                raise BrokerUnavailable(
-                    f"OANDA's {kind} stream was silent for {self._dead_seconds[kind]:g} s.", code="stream_stalled"
-                ) from error
-            except WIRE_ERRORS as error:
-                raise BrokerUnavailable(
-                    f"OANDA's {kind} stream broke: {_text(error)}.", code="stream_closed"
-                ) from error
-            try:
-                said = json.loads(line) if line.strip() else None
-            except json.JSONDecodeError:
-                continue
-            if isinstance(said, dict):
-                yield said
-
-
-def _client(url: str, headers: Mapping[str, str], limits: httpx.Limits) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(retries=0, limits=limits)
-    return httpx.AsyncClient(base_url=url, headers=dict(headers), transport=transport, timeout=None)  # noqa: S113
-
-
-def _text(error: BaseException) -> str:
-    return "timeout" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-
-
-def _shown(path: str) -> str:
-    """Return a path without the account's number, for messages."""
-    return re.sub(r"/accounts/[^/]+", "/accounts/…", path)
-
-
-def _object(response: httpx.Response, path: str) -> Mapping[str, Any]:
-    kind = response.headers.get("content-type", "").split(";")[0].strip()
-    try:
-        body = response.json() if kind == "application/json" else None
-    except (ValueError, UnicodeDecodeError):
-        body = None
-    if isinstance(body, dict):
-        return body
-    raise BrokerProtocolError(
-        f"OANDA answered {_shown(path)} with status {response.status_code} and {kind or 'no content type'} that "
-        "holds no JSON object. Nothing is concluded from it; reconcile."
-    )
-
-
-def _failure(response: httpx.Response, path: str) -> BrokerError:
-    status = response.status_code
-    try:
-        said = response.json().get("errorMessage", "")
-    except (ValueError, AttributeError):
-        said = ""
-    text = f"OANDA answered {_shown(path)} with status {status}{f' ({said})' if said else ''}."
-    if status in (401, 403):
-        return BrokerAuthError(f"{text} Check the token, its account and whether the host is practice or live.")
-    if status == 429:
-        return BrokerRateLimited(f"{text} Fewer requests; the limit may be shared with other programs.")
-    if status == 416:
-        return BrokerProtocolError(
-            f"{text} The cursor is ahead of the account: a wrong account or a rollback. Take a full snapshot.",
-            code="cursor_out_of_range",
+        super().__init__(
+            "OANDA",
+            base_url=base_url,
+            stream_url=stream_url,
+            headers={"Authorization": f"Bearer {token}", "Accept-Datetime-Format": "RFC3339"},
+            clock=clock,
+            timeout_seconds=timeout_seconds,
+            dead_seconds=dead_seconds,
         )
-    if status == 404:
-        return BrokerUnavailable(text, code="not_found", retry="never")
-    return BrokerUnavailable(text)
