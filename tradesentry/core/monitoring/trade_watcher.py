@@ -35,7 +35,7 @@ REPEAT_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StopRules:
-    """The compiled rules (`execution.stop_rules`). Records come in arrays of one: that is how kernels take them fast."""
+    """The compiled rules (`execution.stop_rules`); records come in arrays of one, which kernels take fastest."""
 
     at_close: Callable[[Any, int, Any, Any, Any, int], int]
     """(desk, market row, position, rules, bar, bars held) -> ExitReason that is due."""

@@ -79,7 +79,7 @@ class Bench:
 
     def settle(self, bars):
         """Show bars to the account, by market row, and return the trades that were open before or are open now."""
-        before = {ref: trade for ref, trade in self.trades().items()}
+        before = self.trades()
         now = max(int(bar["close_ns"]) for bar in bars.values())
         self.changes = self.memory.settle(bars, now, is_quote=False)
         for m, bar in bars.items():
