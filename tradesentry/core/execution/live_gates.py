@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
-from tradesentry.core.domain.live_account import Amend, Cancel, Enter, Protect, Wish
+from tradesentry.core.domain.live_account import Amend, Cancel, Enter, Protect, Reduce, Wish
 from tradesentry.core.domain.orders import OrderType
 from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.error_budget import ErrorBudget, ErrorBudgetSettings
@@ -133,18 +133,19 @@ class LiveGates:
         Args:
             wish: Anything but an entry.
             seen: What is looked at; the quote is not.
-            author: Who wants it; a halted account obeys only a person and the kill switch.
+            author: Who wants it; a halted account obeys only a person and the kill switch. The protective check may
+                close a trade that cannot be given a stop in any state.
         """
         denied = None
         if not seen.is_journal_up:
             denied = Denied("journal_away", "The database does not answer; nothing is sent until it does.")
         elif seen.lease_seconds <= 0:
             denied = Denied("lease_not_alive", "The lease may be another's by now; nothing is changed.")
-        elif isinstance(wish, Protect):
+        elif isinstance(wish, Protect) or (isinstance(wish, Reduce) and author == "protection"):
             return None
         elif seen.state is LiveState.RECONCILING:
             denied = Denied("reconciling", "Only stops are set while the account is compared with the venue. Wait.")
-        elif seen.state is LiveState.HALTED and (isinstance(wish, Amend) or author in ("strategy", "protection")):
+        elif seen.state is LiveState.HALTED and (isinstance(wish, Amend) or author == "strategy"):
             denied = Denied("halted", "A halted account obeys only a person and the kill switch.")
         elif not isinstance(wish, Cancel):
             denied = self._rate_refuses("change", seen) if author == "strategy" else None

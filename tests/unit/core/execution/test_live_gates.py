@@ -201,6 +201,7 @@ def test_only_stops_move_while_reconciling():
     assert gates.vet_change(Protect("1", stop_loss=1.0), seen) is None
     assert gates.vet_change(Cancel(1), seen).code == "reconciling"
     assert gates.vet_change(Reduce("1"), seen, author="kill_switch").code == "reconciling"
+    assert gates.vet_change(Reduce("1"), seen, author="protection") is None
 
 
 def test_a_reduced_account_still_cancels_reduces_and_protects():
