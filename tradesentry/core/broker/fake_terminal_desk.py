@@ -153,6 +153,9 @@ class TradeDesk:
 
     def show(self, quote: Quote) -> None:
         """Bring a price; whatever it reaches is done."""
+        self.venue.quotes[quote.symbol] = quote
+        for row in tuple(self.books.orders.values()):
+            self._check_activation(row, quote)
         self.venue.on_quote(quote)
         self._settle_up()
         for row in tuple(self.books.orders.values()):
@@ -161,6 +164,19 @@ class TradeDesk:
         self.catch_up()
         while self.money.is_stopped_out():
             self._stop_out()
+
+    def _check_activation(self, row: OrderRow, quote: Quote) -> None:
+        """End a resting order that is reached and that the account cannot pay for."""
+        symbol = self.symbols[quote.symbol]
+        if symbol.name != row.symbol or not row.is_pending or not self.books.is_bound(row):
+            return
+        is_limit = row.type in LIMITS or row.type in STOP_LIMITS
+        price = row.price_stoplimit or row.price_open
+        beyond = row.side * (quote.opening(row.side) - price) * (-1 if is_limit else 1)
+        is_reached = beyond >= (0.5 if is_limit else -0.5) * symbol.point and quote.is_tradeable
+        if is_reached and not self.money.affords(symbol, row.side, symbol.units(row.volume_current)):
+            row.comment = self.terms.comment("no money")
+            self.venue.cancel(self.books.venue_order(row))
 
     def catch_up(self) -> None:
         """Book what happened at the venue, and execute the orders whose time has come."""

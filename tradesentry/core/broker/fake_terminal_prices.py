@@ -18,7 +18,6 @@ from tradesentry.core.broker.fake_terminal_venue import TerminalVenue
 from tradesentry.core.domain.clock import NS_PER_SECOND
 from tradesentry.core.domain.venue import Quote
 from tradesentry.core.market.bars import BarArray
-from tradesentry.core.market.zones import local_from_utc
 
 Table = NDArray[Any]
 MINUTE_NS: Final = 60 * NS_PER_SECOND
@@ -104,7 +103,7 @@ class TerminalPrices:
             return np.zeros(0, RATES)
         table = np.array(rows, dtype=np.float64)
         utc_s = np.array([int(row[0]) for row in rows], dtype=np.int64) // NS_PER_SECOND
-        starts = period_starts(local_from_utc(self._terms.server_tz, utc_s), seconds)
+        starts = period_starts(self._terms.wall_seconds(utc_s), seconds)
         first = np.flatnonzero(np.concatenate([[True], starts[1:] != starts[:-1]]))
         last = np.concatenate([first[1:] - 1, [len(starts) - 1]])
         result = np.zeros(len(first), RATES)

@@ -11,11 +11,14 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
+
 from tradesentry.core.broker import mt5_constants as mt5
 from tradesentry.core.domain.clock import NS_PER_SECOND
 from tradesentry.core.domain.money import ZERO
 from tradesentry.core.domain.venue import VenueInstrument
-from tradesentry.core.market.zones import local_from_utc, utc_from_local
+from tradesentry.core.market.source_clock import SourceClock
+from tradesentry.core.market.zones import IntArray, local_from_utc, utc_from_local
 
 ALL_EXPIRATIONS: Final = 15
 ALL_ORDERS: Final = 127
@@ -48,7 +51,7 @@ class AccountTerms:
     """Whether the server lets programs trade."""
     fifo_close: bool = False
     server_tz: str = "Europe/Athens"
-    """IANA zone of the server's clock; most switch with Europe, many with New York."""
+    """The server's clock; most switch with Europe, many with New York (America/New_York+7h)."""
     comment_prefix: str = ""
     """Servers may rewrite comments; this one puts so much in front and cuts at 31 characters."""
 
@@ -61,10 +64,15 @@ class AccountTerms:
         """Return a comment as the server keeps it."""
         return f"{self.comment_prefix}{text}"[: mt5.COMMENT_CHARACTERS]
 
+    def wall_seconds(self, utc_s: IntArray) -> IntArray:
+        """Return what the server's clock shows at instants, written as if it were UTC, seconds."""
+        clock = SourceClock.parse(self.server_tz)
+        return local_from_utc(clock.zone, utc_s) + clock.shift_minutes * 60
+
     def server_ns(self, ts_ns: int) -> int:
         """Return the server's wall clock at an instant, written as if it were UTC."""
         seconds, rest = divmod(ts_ns, NS_PER_SECOND)
-        return int(local_from_utc(self.server_tz, seconds)) * NS_PER_SECOND + rest
+        return int(self.wall_seconds(np.asarray(seconds))) * NS_PER_SECOND + rest
 
     def server_seconds(self, ts_ns: int) -> int:
         """Return `server_ns` in whole seconds, 0 for 0."""
@@ -72,7 +80,9 @@ class AccountTerms:
 
     def utc_ns(self, server_seconds: int) -> int:
         """Return the instant of a server time in seconds, 0 for 0."""
-        return int(utc_from_local(self.server_tz, server_seconds)) * NS_PER_SECOND if server_seconds else 0
+        clock = SourceClock.parse(self.server_tz)
+        local = server_seconds - clock.shift_minutes * 60
+        return int(utc_from_local(clock.zone, local)) * NS_PER_SECOND if server_seconds else 0
 
 
 @dataclass(slots=True)
