@@ -123,6 +123,15 @@ class AccountBook(BookTables):
         origin = None if owner is None else origin_of(owner)
         return self._put_trade(present.with_evidence([adopted(trade, key)], origin))
 
+    def show_guards(self, trade_ref: str, items: Iterable[TradeEvidence]) -> list[AccountChange]:
+        """Take up stop and target of a trade as a report shows them, where no event said so.
+
+        Args:
+            trade_ref: The trade.
+            items: `GuardSet` and `GuardGone`, placed at the newest event that the report contains.
+        """
+        return [change for item in items for change in self._guarded(trade_ref, item, 0)]
+
     def apply(self, events: Sequence[BrokerEvent], evidence: Source) -> list[AccountChange]:
         """Fold events in and return what changed; events that were folded in before change nothing.
 

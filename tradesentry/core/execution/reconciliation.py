@@ -69,9 +69,10 @@ def reconcile(journal: JournalState, venue: VenueReport) -> list[Repair]:
         return [JournalLags(journal.cursor, account.last_seq)]
     if journal.cursor > account.last_seq:
         return [CursorAhead(journal.cursor, account.last_seq)]
-    orders, trades = _compare_orders(journal, venue), _compare_trades(journal, venue)
+    orders = _compare_orders(journal, venue)
+    trades = [] if venue.trades is None else _compare_trades(journal, venue.trades)
     mismatches = [repair for repair in (*orders, *trades) if isinstance(repair, FillsDiffer | UnitsDiffer)]
-    found = [*orders, *trades, *_blocks(journal, mismatches)]
+    found = [*orders, *trades, *_blocks(journal, mismatches, may_free=venue.trades is not None)]
     gap = account.balance - journal.balance
     if abs(gap) >= CENT / 2 and abs(gap - journal.balance_gap) >= CENT / 2:
         found.append(BalanceDiffers(journal.balance, account.balance))
@@ -107,10 +108,10 @@ def _compare_orders(journal: JournalState, venue: VenueReport) -> list[Repair]:
     return found
 
 
-def _compare_trades(journal: JournalState, venue: VenueReport) -> list[Repair]:
+def _compare_trades(journal: JournalState, trades: Sequence[OpenTrade]) -> list[Repair]:
     """Return the repairs of open trades."""
     found: list[Repair] = []
-    shown = {trade.trade_id: trade for trade in sorted(venue.trades, key=repr)}
+    shown = {trade.trade_id: trade for trade in sorted(trades, key=repr)}
     for ref, trade in shown.items():
         ours = journal.trades.get(ref)
         if ours is None or not ours.is_open:
@@ -138,15 +139,16 @@ def _compare_protection(journal: JournalState, ours: LiveTrade, trade: OpenTrade
     return found
 
 
-def _blocks(journal: JournalState, mismatches: Sequence[FillsDiffer | UnitsDiffer]) -> list[Repair]:
-    """Return the instruments to block or to free."""
+def _blocks(journal: JournalState, mismatches: Sequence[FillsDiffer | UnitsDiffer], *, may_free: bool) -> list[Repair]:
+    """Return the instruments to block, and those to free when everything was looked at."""
     texts: dict[str, list[str]] = {}
     for repair in sorted(mismatches, key=_rank):
         name = repair.trade_ref if isinstance(repair, UnitsDiffer) else repair.key
         text = f"{name} holds {repair.ours:f} by its fills and {repair.theirs:f} at the venue"
         texts.setdefault(repair.symbol, []).append(text)
     blocks = [BlockInstrument(symbol, "; ".join(why)) for symbol, why in texts.items() if symbol not in journal.blocked]
-    return [*blocks, *(FreeInstrument(symbol) for symbol in journal.blocked if symbol not in texts)]
+    free = [FreeInstrument(symbol) for symbol in journal.blocked if may_free and symbol not in texts]
+    return [*blocks, *free]
 
 
 def _unknown_id(journal: JournalState, client_order_id: str | None) -> list[Repair]:

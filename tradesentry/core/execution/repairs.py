@@ -51,7 +51,8 @@ class VenueReport:
     account: AccountState
     orders: tuple[OrderReport, ...]
     """Resting entries."""
-    trades: tuple[OpenTrade, ...]
+    trades: tuple[OpenTrade, ...] | None
+    """Open trades; None: not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
