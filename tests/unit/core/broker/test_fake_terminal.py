@@ -56,7 +56,7 @@ def test_the_fake_stands_in_for_the_package_when_it_is_imported():
     terminal = new_terminal()
 
     with installed(terminal):
-        import MetaTrader5 as package  # noqa: N813, PLC0415
+        import MetaTrader5 as package  # noqa: N813
 
         assert package.initialize()
         assert package.account_info().login == 5_012_345
@@ -306,12 +306,11 @@ def test_ticks_have_milliseconds_of_server_time():
 
 def test_a_hanging_call_holds_nobody_up_and_gives_up_after_its_timeout():
     """Seen to fail: with the lock held while the call hangs, the second read came only after the first."""
-    released = threading.Event()
-    started = threading.Event()
+    released, started, was_released = threading.Event(), threading.Event(), []
 
     def hang(_seconds):
         started.set()
-        released.wait(5)
+        was_released.append(released.wait(5))
 
     terminal = new_terminal(faults="no_reply at 3 on read", initialized=True, pause=hang)
     answers = []
@@ -324,6 +323,7 @@ def test_a_hanging_call_holds_nobody_up_and_gives_up_after_its_timeout():
     thread.join(5)
 
     assert meanwhile is not None
+    assert was_released == [True]
     assert answers == [(None, mt5.RES_E_INTERNAL_FAIL_TIMEOUT)]
 
 
