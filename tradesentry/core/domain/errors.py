@@ -21,6 +21,7 @@ TradeSentryError
 │   ├── ClockSkew            4   our clock and the venue's differ too much
 │   ├── ReconciliationFailed 4   journal and venue could not be brought together
 │   ├── LeaseLost            4   another process owns the account now
+│   ├── AccountBusy          4   another process owns the account, and this one never did
 │   ├── JournalUnavailable   4   the database did not answer, or did not confirm a commit
 │   └── JournalBehind        4   the venue knows orders of ours that the journal does not
 ├── DatabaseError       4   PostgreSQL cannot be started, reached or used as it is
@@ -190,6 +191,12 @@ class LeaseLost(BrokerError):
     default_code = "lease_lost"
     is_retryable = False
     default_retry = "never"
+
+
+class AccountBusy(BrokerError):
+    """Another process trades the account; this one started nothing."""
+
+    default_code = "account_busy"
 
 
 class JournalUnavailable(BrokerError):
