@@ -83,7 +83,7 @@ class RequestChecks(RequestLooks):
             return self._missing(request.position)
         if position.terms is not symbol or request.side is position.side:
             return mt5.TRADE_RETCODE_INVALID
-        if any(row.position_id == position.identifier for row in self._books.orders.values() if not row.is_pending):
+        if any(row.closes == position.identifier for row in self._books.orders.values()):
             return mt5.TRADE_RETCODE_CLOSE_ORDER_EXIST
         if request.lots > position.volume:
             return mt5.TRADE_RETCODE_INVALID_CLOSE_VOLUME

@@ -83,8 +83,8 @@ class TradeDesk:
         """Let the paper account fill `lots` of a market order; return the retcode of what stops it, 0 for nothing."""
         symbol = next(terms for terms in self.symbols.values() if terms.name == row.symbol)
         units = symbol.units(lots)
-        position = self.books.positions.get(row.position_id)
-        if row.position_id and position is None:
+        position = self.books.positions.get(row.closes)
+        if row.closes and position is None:
             self.books.retire(row, mt5.ORDER_STATE_REJECTED)
             return mt5.TRADE_RETCODE_POSITION_CLOSED
         self.books.acting, self.books.ended_reason = row, ""

@@ -65,6 +65,8 @@ class OrderRow:
     comment: str = ""
     position_id: int = 0
     """Of the position it opened or closes."""
+    closes: int = 0
+    """Identifier of the position that it was sent to close; 0 when it opens."""
     position_by_id: int = 0
     done_ns: int = 0
     visible_ns: int = 0

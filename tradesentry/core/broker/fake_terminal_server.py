@@ -102,7 +102,7 @@ class TradeServer(TradeDesk):
         if symbol is None:
             return Done(mt5.TRADE_RETCODE_INVALID)
         held = 0 if position is None else position.identifier
-        row = self._new_order(request, symbol, price_open=request.price, position_id=held)
+        row = self._new_order(request, symbol, price_open=request.price, position_id=held, closes=held)
         if fraction < 1 and request.type_filling == mt5.ORDER_FILLING_FOK:
             self.books.retire(row, mt5.ORDER_STATE_CANCELED)
             return Done(mt5.TRADE_RETCODE_REJECT, row.ticket)

@@ -122,7 +122,7 @@ def test_close_by_sets_two_positions_off_without_paying_the_spread_again():
     assert only(terminal.positions_get()).volume == 0.2
     assert {made.entry for made in deals} == {mt5.DEAL_ENTRY_OUT_BY}
     assert {made.position_id for made in deals} == {first, second}
-    assert terminal.account_info().balance == pytest.approx(100_000 + 0.1 * 100_000 * (1.1020 - 1.1001))
+    assert terminal.account_info().balance == pytest.approx(100_000 + 0.1 * 100_000 * (1.1020 - 1.1001), abs=0.005)
 
 
 # Netting
@@ -193,7 +193,7 @@ def test_a_resting_order_that_fills_is_netted_at_its_own_price():
     terminal.show(quote_at(1.0940, seconds=1, spread=0.0010))
 
     assert terminal.positions_get() == ()
-    assert terminal.account_info().balance == pytest.approx(100_000 + 20_000 * (1.0940 - 1.1001))
+    assert terminal.account_info().balance == pytest.approx(100_000 + 20_000 * (1.0940 - 1.1001), abs=0.005)
 
 
 def test_all_parts_of_a_netting_position_stop_in_one_deal():
