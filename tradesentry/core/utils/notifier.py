@@ -14,17 +14,19 @@ Addresses hold tokens, so logs name a target by its scheme and position only.
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from tradesentry.core.domain.errors import ConfigError
+from tradesentry.core.utils.alert_gate import Alert, AlertGate, GateLimits, Severity
 from tradesentry.core.utils.logger import get_logger
 
 if TYPE_CHECKING:
     import apprise
+
+__all__ = ["Alert", "AlertGate", "DeliveryPolicy", "GateLimits", "Notifier", "Severity", "TargetStats"]
 
 _log = get_logger(__name__)
 
@@ -32,114 +34,8 @@ Clock = Callable[[], float]
 """Returns seconds on a clock that never goes back."""
 Sleep = Callable[[float], object]
 """Waits that many seconds."""
-
-
-DIGEST_LINES = 20
-"""Kinds of alerts a digest lists; messengers refuse long texts."""
-
-
-class Severity(IntEnum):
-    """How much an alert matters; a full queue loses the least severe first."""
-
-    INFO = 0
-    WARNING = 1
-    CRITICAL = 2
-    """Never held back by the rate limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One message to people.
-
-    Args:
-        title: What happened, in a few words.
-        body: The values, and what to do.
-        severity: How much it matters.
-        key: Alerts of equal key are repeats of one another; the title when empty.
-    """
-
-    title: str
-    body: str = ""
-    severity: Severity = Severity.INFO
-    key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GateLimits:
-    """How many alerts people get.
-
-    Args:
-        repeat_seconds: Repeats of one alert within that time are counted, not sent.
-        window_seconds: Length of the sliding window of the rate limit.
-        n_per_window: Alerts sent per window; the rest waits for a digest.
-    """
-
-    repeat_seconds: float = 600.0
-    window_seconds: float = 600.0
-    n_per_window: int = 10
-
-
-class AlertGate:
-    """Decide which alerts go out now; pure in time, so it needs neither thread nor clock."""
-
-    def __init__(self, limits: GateLimits) -> None:
-        self._limits = limits
-        self._last_sent: dict[str, float] = {}
-        self._sent_at: deque[float] = deque()
-        self._held: Counter[str] = Counter()
-
-    @property
-    def n_held(self) -> int:
-        """Alerts that wait for the next digest."""
-        return self._held.total()
-
-    def admit(self, alert: Alert, now: float) -> bool:
-        """Return whether `alert` goes out now; if not, it is counted for the digest."""
-        self._forget(now)
-        key = alert.key or alert.title
-        is_repeat = key in self._last_sent
-        is_full = len(self._sent_at) >= self._limits.n_per_window and alert.severity < Severity.CRITICAL
-        if is_repeat or is_full:
-            self._held[alert.title] += 1
-            return False
-        self._last_sent[key] = now
-        self._sent_at.append(now)
-        return True
-
-    def seconds_to_digest(self, now: float) -> float | None:
-        """Return how long until a digest may go out, None when there is nothing to tell."""
-        self._forget(now)
-        if not self._held:
-            return None
-        return max(0.0, self._sent_at[0] + self._limits.window_seconds - now) if self._sent_at else 0.0
-
-    def digest(self, now: float) -> Alert | None:
-        """Return the summary of what was held back and forget it; None while it is too early or nothing was."""
-        if self.seconds_to_digest(now) != 0.0:
-            return None
-        return self.flush(now)
-
-    def flush(self, now: float) -> Alert | None:
-        """Return the summary of what was held back at once, as before closing."""
-        if not self._held:
-            return None
-        lines = [f"{n} x {title}" for title, n in self._held.most_common(DIGEST_LINES)]
-        n_titles = len(self._held) - len(lines)
-        alert = Alert(
-            f"{self.n_held} more alerts",
-            "\n".join([*lines, f"and {n_titles} other kinds"] if n_titles else lines),
-            Severity.WARNING,
-        )
-        self._held.clear()
-        self._sent_at.append(now)
-        return alert
-
-    def _forget(self, now: float) -> None:
-        while self._sent_at and now - self._sent_at[0] >= self._limits.window_seconds:
-            self._sent_at.popleft()
-        old = [key for key, at in self._last_sent.items() if now - at >= self._limits.repeat_seconds]
-        for key in old:
-            del self._last_sent[key]
+Done = Callable[[bool], None]
+"""Told whether anybody got an alert; called from any thread, so it returns at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +68,23 @@ class TargetStats:
     n_waiting: int
 
 
+class _Receipt:
+    """Says once what became of an alert: when the first target has it, or when the last one has failed."""
+
+    def __init__(self, n_targets: int, on_done: Done) -> None:
+        self._left, self._on_done = n_targets, on_done
+        self._lock = threading.Lock()
+
+    def note(self, *, is_sent: bool) -> None:
+        with self._lock:
+            if self._left == 0:
+                return
+            self._left = 0 if is_sent else self._left - 1
+            is_over = self._left == 0
+        if is_over:
+            self._on_done(is_sent)
+
+
 class _Target:
     """One address with its queue and thread."""
 
@@ -180,7 +93,7 @@ class _Target:
         self._sender = sender
         self._policy = policy
         self._ready = threading.Condition()
-        self._queue: deque[Alert] = deque()
+        self._queue: deque[tuple[Alert, _Receipt]] = deque()
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._is_sending = False
@@ -188,16 +101,18 @@ class _Target:
         self._thread = threading.Thread(target=self._work, name=f"notify-{name}", daemon=True)
         self._thread.start()
 
-    def put(self, alert: Alert) -> None:
+    def put(self, alert: Alert, receipt: _Receipt) -> None:
+        dropped = None
         with self._ready:
-            if len(self._queue) >= self._policy.capacity:
-                self._queue.append(alert)
+            self._queue.append((alert, receipt))
+            if len(self._queue) > self._policy.capacity:
                 # min() keeps the first of equals, which is the oldest.
-                self._queue.remove(min(self._queue, key=lambda waiting: waiting.severity))
+                dropped = min(self._queue, key=lambda waiting: waiting[0].severity)
+                self._queue.remove(dropped)
                 self._n_dropped += 1
-            else:
-                self._queue.append(alert)
             self._ready.notify()
+        if dropped is not None:
+            dropped[1].note(is_sent=False)
 
     def stats(self) -> TargetStats:
         with self._ready:
@@ -219,9 +134,10 @@ class _Target:
                 self._ready.wait_for(lambda: self._queue or self._closing.is_set())
                 if not self._queue:
                     return
-                alert = self._queue.popleft()
+                alert, receipt = self._queue.popleft()
                 self._is_sending = True
             is_sent = self._deliver(alert)
+            receipt.note(is_sent=is_sent)
             with self._ready:
                 self._is_sending = False
                 self._n_sent += is_sent
@@ -280,16 +196,30 @@ class Notifier:
         policy = policy or DeliveryPolicy()
         senders = [_sender(url, position, policy) for position, url in enumerate(urls, start=1)]
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._gate = AlertGate(limits or GateLimits())
         self._is_closed = threading.Event()
         self._digest_due = threading.Event()
         self._targets = [_Target(name, sender, policy, sleep) for name, sender in senders]
         self._n_held = 0
+        self._held_receipts: list[Done] = []
         if self._targets:
             threading.Thread(target=self._send_digests, name="notify-digest", daemon=True).start()
 
-    def notify(self, title: str, body: str = "", *, severity: Severity = Severity.INFO, key: str = "") -> bool:
+    @property
+    def has_targets(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self._targets)
+
+    def notify(
+        self,
+        title: str,
+        body: str = "",
+        *,
+        severity: Severity = Severity.INFO,
+        key: str = "",
+        on_done: Done | None = None,
+    ) -> bool:
         """Queue an alert for every target and return at once.
 
         Args:
@@ -297,6 +227,8 @@ class Notifier:
             body: The values, and what to do.
             severity: How much it matters.
             key: Alerts of equal key are repeats of one another; the title when empty.
+            on_done: Told once whether anybody got it, alone or by the digest that counts it. Never called when the
+                alert is refused because the notifier is closed or has no targets.
 
         Returns:
             True when it was queued; False when it was held back for a digest, or nobody is to be told.
@@ -307,9 +239,10 @@ class Notifier:
                 return False
             is_admitted = self._gate.admit(alert, self._clock())
             if is_admitted:
-                self._put(alert)
+                self._put(alert, [] if on_done is None else [on_done])
             else:
                 self._n_held += 1
+                self._held_receipts += [] if on_done is None else [on_done]
                 self._digest_due.set()
         return is_admitted
 
@@ -318,7 +251,7 @@ class Notifier:
         with self._lock:
             digest = self._gate.digest(self._clock())
             if digest:
-                self._put(digest)
+                self._put_digest(digest)
         return digest is not None
 
     @property
@@ -345,7 +278,7 @@ class Notifier:
                 self._digest_due.set()
                 digest = self._gate.flush(self._clock())
                 if digest:
-                    self._put(digest)
+                    self._put_digest(digest)
         for target in self._targets:
             target.close()
         end = time.monotonic() + timeout
@@ -356,9 +289,21 @@ class Notifier:
                 _log.error("alerts_left_behind", target=target.name, n_waiting=target.stats().n_waiting)
         return all(is_done)
 
-    def _put(self, alert: Alert) -> None:
+    def _put_digest(self, digest: Alert) -> None:
+        waiting, self._held_receipts = self._held_receipts, []
+        self._put(digest, waiting)
+
+    def _put(self, alert: Alert, waiting: list[Done]) -> None:
+        def tell(is_sent: bool) -> None:
+            if not is_sent:
+                with self._lock:
+                    self._gate.forgive(alert)
+            for on_done in waiting:
+                on_done(is_sent)
+
+        receipt = _Receipt(len(self._targets), tell)
         for target in self._targets:
-            target.put(alert)
+            target.put(alert, receipt)
 
     def _send_digests(self) -> None:
         while not self._is_closed.is_set():

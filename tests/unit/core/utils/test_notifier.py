@@ -2,56 +2,15 @@
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.receivers import WAIT, Receiver
 from tradesentry.core.domain.errors import ConfigError
 from tradesentry.core.utils.logger import configure_logging, reset_logging
 from tradesentry.core.utils.notifier import Alert, AlertGate, DeliveryPolicy, GateLimits, Notifier, Severity
-
-WAIT = 20.0
-"""Seconds a test waits for another thread before it fails; none waits that long when all is well."""
-
-
-class Receiver:
-    """A webhook on loopback that answers as told and remembers what it was sent."""
-
-    def __init__(self) -> None:
-        self.payloads: list[dict[str, str]] = []
-        self.statuses: list[int] = []
-        self.arrived = threading.Semaphore(0)
-        self.may_answer = threading.Event()
-        self.may_answer.set()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.payloads.append(json.loads(body))
-                receiver.arrived.release()
-                receiver.may_answer.wait(WAIT)
-                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_arguments: object) -> None:
-                """Keep the test output clean."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.block_on_close = False
-        self.url = f"json://127.0.0.1:{self.server.server_address[1]}/s3cret-path"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.may_answer.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(WAIT)
 
 
 @pytest.fixture
@@ -333,3 +292,61 @@ def test_every_alert_is_sent_or_told_in_a_digest_and_none_beyond_the_rate(steps,
     assert told + held == len(steps)
     for at in ordinary:
         assert sum(at - 400.0 < other <= at for other in ordinary) <= n_per_window
+
+
+def test_a_caller_learns_once_that_somebody_got_the_alert(receiver, other_receiver, make_notifier):
+    """One of two targets is enough, and the second one's success is no second message."""
+    receiver.statuses = [500]
+    heard = []
+    notifier = make_notifier([receiver.url, other_receiver.url], policy=DeliveryPolicy(n_attempts=1))
+
+    notifier.notify("alert", on_done=heard.append)
+
+    assert notifier.close(WAIT)
+    assert heard == [True]
+
+
+def test_an_alert_that_nobody_got_may_be_tried_again_at_once(receiver, make_notifier):
+    """Seen to fail: the second try was held back as a repeat of the first, which had never arrived."""
+    receiver.statuses = [500]
+    failed = threading.Event()
+    heard = []
+    notifier = make_notifier([receiver.url], policy=DeliveryPolicy(n_attempts=1), clock=lambda: 0.0)
+    notifier.notify("alert", on_done=lambda is_sent: (heard.append(is_sent), failed.set()))
+    assert failed.wait(WAIT)
+
+    is_queued = notifier.notify("alert", on_done=heard.append)
+
+    assert notifier.close(WAIT)
+    assert is_queued
+    assert heard == [False, True]
+
+
+def test_what_is_held_back_counts_as_told_when_the_digest_has_arrived(receiver, make_notifier):
+    """Seen to fail: told at once, so that a crash before the digest lost it."""
+    heard = []
+    now = [0.0]
+    notifier = make_notifier([receiver.url], clock=lambda: now[0])
+    notifier.notify("alert")
+    notifier.notify("alert", on_done=heard.append)
+    before = list(heard)
+    now[0] = 600.0
+
+    notifier.send_due_digest()
+
+    assert notifier.close(WAIT)
+    assert (before, heard) == ([], [True])
+
+
+def test_an_alert_that_a_full_queue_drops_is_reported_as_not_sent(receiver, make_notifier):
+    receiver.may_answer.clear()
+    heard = []
+    notifier = make_notifier([receiver.url], policy=DeliveryPolicy(capacity=1, timeout_seconds=WAIT))
+    notifier.notify("in flight")
+    assert receiver.arrived.acquire(timeout=WAIT)
+
+    notifier.notify("oldest", on_done=heard.append)
+    notifier.notify("newest")
+
+    assert heard == [False]
+    receiver.may_answer.set()
