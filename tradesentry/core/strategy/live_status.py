@@ -1,0 +1,50 @@
+"""How a live account stands, for consoles and dashboards: values only."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from tradesentry.core.domain.live_account import LiveOrder, LiveTrade
+from tradesentry.core.execution.journal_rows import LiveState
+
+
+@dataclass(frozen=True, slots=True)
+class LastDecision:
+    """What a strategy did with the last bar."""
+
+    bar_close_ns: int
+    wishes: tuple[str, ...]
+    """In words."""
+    refused: tuple[str, ...]
+    """Codes of the kernels and of the live gates."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """One strategy on one market, for people."""
+
+    run: UUID
+    app: str
+    symbol: str
+    is_paused: bool
+    n_bars: int
+    last: LastDecision | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """An account, for people."""
+
+    state: LiveState
+    as_of_ns: int
+    balance: Decimal
+    equity: Decimal
+    margin_used: Decimal
+    drawdown: float
+    """Fraction below the highest equity."""
+    open_risk: float
+    """Loss at all stops, fraction of equity."""
+    trades: tuple[LiveTrade, ...]
+    orders: tuple[LiveOrder, ...]
+    """Those that are not terminal."""
+    lanes: tuple[LaneStatus, ...]

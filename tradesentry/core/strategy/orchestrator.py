@@ -1,0 +1,368 @@
+"""Run strategies on a live account: one instant after another, from closed bars to orders under way.
+
+`AsyncOrchestrator` is one strategy on one market: it sends what the strategy wants and keeps what it remembers.
+`PortfolioOrchestrator` is all of an account: it takes the bars of an instant together, lets the venue's news and the
+account's limits act first, asks all strategies, and hands their wishes on in the order in which the kernels vetted
+them. Replay, paper and real brokers differ in the feed and the broker only.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from tradesentry.core.broker.base_broker import Accepted, BaseBroker
+from tradesentry.core.domain.clock import Clock
+from tradesentry.core.domain.errors import BrokerError, JournalUnavailable
+from tradesentry.core.domain.events import StreamDown
+from tradesentry.core.domain.live_account import AccountChange, Enter, Protect, Wish
+from tradesentry.core.domain.orders import RejectCode, TradingState
+from tradesentry.core.domain.venue import Quote
+from tradesentry.core.execution.journal_port import Journal
+from tradesentry.core.execution.journal_rows import Lease, LiveState
+from tradesentry.core.execution.order_manager import OrderManager
+from tradesentry.core.execution.order_requests import Sent
+from tradesentry.core.execution.polls import Polls
+from tradesentry.core.execution.recovery import FINAL
+from tradesentry.core.execution.stop_rules import STOP_RULES
+from tradesentry.core.execution.verdicts import Denied
+from tradesentry.core.market.feeds import BarFeed, Instant
+from tradesentry.core.monitoring.trade_watcher import TradeWatcher, WatchedMarket
+from tradesentry.core.strategy.decision_memory import DecisionMemory, LaneDecision
+from tradesentry.core.strategy.lane_state import restore_lane, save_lane
+from tradesentry.core.strategy.live_status import LaneStatus, LastDecision, LiveStatus
+from tradesentry.core.utils.logger import get_logger
+
+_log = get_logger(__name__)
+
+IMPOSED: Final = {
+    LiveState.ACTIVE: TradingState.ACTIVE,
+    LiveState.REDUCING: TradingState.REDUCING,
+    LiveState.RECONCILING: TradingState.REDUCING,
+    LiveState.HALTED: TradingState.HALTED,
+}
+
+
+class AsyncOrchestrator:
+    """One strategy on one market of a live account.
+
+    Args:
+        memory: In which the account decides.
+        lane: Row of the strategy in it.
+        orders: Sends its wishes.
+    """
+
+    def __init__(self, memory: DecisionMemory, lane: int, orders: OrderManager) -> None:
+        self.memory, self.lane, self.orders = memory, lane, orders
+        self.place, self.book = memory.lanes[lane], memory.books[lane]
+        self.is_paused = False
+        self.last: LastDecision | None = None
+
+    def describe(self) -> Mapping[str, str]:
+        """Return what the strategy sees now, for the console; apps override it."""
+        return {}
+
+    def mend(self) -> None:
+        """Make the book hold what the account holds."""
+        mine = (self.place.run, self.place.symbol)
+        orders = [order for order in self.orders.book.orders.values() if (order.run, order.symbol) == mine]
+        trades = [trade for trade in self.orders.book.trades.values() if (trade.run, trade.symbol) == mine]
+        open_orders = [order for order in orders if not order.status.is_terminal]
+        self.book.mend(
+            sorted(open_orders, key=lambda order: order.seq or 0),
+            sorted(trades, key=lambda trade: (trade.entry_ts_ns, trade.seq or 0)),
+        )
+
+    async def restore(self, journal: Journal, lease: Lease, *, with_account: bool) -> int:
+        """Take up what was saved; return the close of the bar it comes from, 0 when nothing was."""
+        saved = await journal.read_state(lease, self.place.run, self.place.symbol)
+        if saved is not None:
+            restore_lane(self.memory, self.lane, saved, with_account=with_account)
+        return 0 if saved is None else saved.bar_close_ns
+
+    async def act(self, decision: LaneDecision, *, bar_close_ns: int, protection: Sequence[Wish] = ()) -> list[Sent]:
+        """Send what the strategy wants, with its memory in the same commit.
+
+        Args:
+            decision: Its wishes.
+            bar_close_ns: The bar that it decided on.
+            protection: What the trade watcher wants, which goes first.
+        """
+        wishes = list(protection)
+        for wish in decision.wishes:
+            if isinstance(wish, Enter) and self.is_paused:
+                self.memory.refuse(self.lane, wish.number)
+            else:
+                wishes.append(wish)
+        state = save_lane(self.memory, self.lane, bar_close_ns)
+        try:
+            sent = await self.orders.submit(wishes, run=self.place.run, bar_close_ns=bar_close_ns, states=[state])
+        except JournalUnavailable:
+            # Nothing was sent. The strategy goes on; its memory is saved with the next bar that can be.
+            self._refuse(wishes)
+            return []
+        for result in sent:
+            self._note(result)
+        refused = [RejectCode(item.code).name.lower() for item in self.memory.refusals if item.lane == self.lane]
+        denied = [result.verdict.code for result in sent if isinstance(result.verdict, Denied)]
+        self.last = LastDecision(bar_close_ns, tuple(map(_in_words, wishes)), (*refused, *denied))
+        return sent
+
+    def _refuse(self, wishes: Sequence[Wish]) -> None:
+        for wish in wishes:
+            if isinstance(wish, Enter):
+                self.memory.refuse(self.lane, wish.number)
+
+    def _note(self, result: Sent) -> None:
+        """Tell the book what became of a wish."""
+        wish = result.wish
+        if isinstance(wish, Enter):
+            if result.is_allowed and result.seq is not None:
+                # Whether the venue takes it comes with the account's changes.
+                self.memory.confirm(self.lane, wish.number, result.seq)
+            else:
+                self.memory.refuse(self.lane, wish.number)
+        elif isinstance(wish, Protect) and not isinstance(result.outcome, Accepted):
+            trade = self.orders.book.trades.get(wish.trade_ref)
+            if trade is not None:
+                self.book.show_protection(trade)
+
+
+def _in_words(wish: object) -> str:
+    name = type(wish).__name__.lower()
+    if isinstance(wish, Enter):
+        return f"{wish.type.name.lower()} {wish.side.name.lower()} {wish.units:f} {wish.symbol} stop {wish.stop_loss:g}"
+    return f"{name} {getattr(wish, 'trade_ref', getattr(wish, 'seq', ''))}"
+
+
+class PortfolioOrchestrator:
+    """All strategies of one account.
+
+    Args:
+        broker: The venue.
+        orders: Of the account.
+        polls: Follow the venue's events and ask it again and again.
+        journal: Where states were saved.
+        lease: On the account.
+        clock: Time.
+        feed: Bars of all markets.
+        memory: In which the account decides.
+        orchestrators: Class of each run's orchestrators; `AsyncOrchestrator` where none is named.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: BaseBroker,
+        orders: OrderManager,
+        polls: Polls,
+        journal: Journal,
+        lease: Lease,
+        clock: Clock,
+        feed: BarFeed,
+        memory: DecisionMemory,
+        orchestrators: Mapping[UUID, type[AsyncOrchestrator]] | None = None,
+    ) -> None:
+        self._broker, self._orders, self._journal, self._lease = broker, orders, journal, lease
+        self._clock, self._feed, self._memory, self._polls = clock, feed, memory, polls
+        chosen = orchestrators or {}
+        self.lanes = [
+            chosen.get(lane.run, AsyncOrchestrator)(memory, number, orders) for number, lane in enumerate(memory.lanes)
+        ]
+        self._changes: list[AccountChange] = []
+        self._as_of_ns = self._n_reloads = 0
+        self._asks_balance = broker.capabilities.min_poll_seconds == 0.0
+        self._watchers = {} if broker.capabilities.native_exits else self._new_watchers()
+        orders.listeners.append(self._changes.extend)
+
+    def _new_watchers(self) -> dict[UUID, TradeWatcher]:
+        """Return a watcher per run, for a venue without exits of its own."""
+        memory = self._memory
+        markets: dict[UUID, dict[str, WatchedMarket]] = {}
+        for lane in memory.lanes:
+            row = lane.row
+            watched = WatchedMarket(memory.desk, row, memory.markets[row], memory.quotes[row], lane.rules)
+            markets.setdefault(lane.run, {})[lane.symbol] = watched
+        return {run: TradeWatcher(STOP_RULES, found, self._clock) for run, found in markets.items()}
+
+    # Beginning
+
+    async def begin(self) -> int:
+        """Restore what the strategies remember and what the account holds; return the close of the newest saved bar.
+
+        Call it after `Recovery.recover`, which has brought journal and venue together.
+        """
+        closes = [await lane.restore(self._journal, self._lease, with_account=False) for lane in self.lanes]
+        newest = max(closes, default=0)
+        for lane, close_ns in zip(self.lanes, closes, strict=True):
+            if newest and close_ns == newest:
+                await lane.restore(self._journal, self._lease, with_account=True)
+        self._mend()
+        return newest
+
+    def _mend(self) -> None:
+        """Make the books hold what the account holds, after its fold was read anew."""
+        self._n_reloads = self._orders.store.n_reloads
+        self._changes.clear()
+        for lane in self.lanes:
+            lane.mend()
+        for trade in self._orders.book.trades.values():
+            book = self._memory.book_of(trade.run, trade.symbol)
+            if book is not None and trade.trade_ref not in book.trades:
+                book.show_trade(trade)
+
+    async def warm(self, instants: Sequence[Instant]) -> None:
+        """Show bars of the past to strategies that have no saved state; nothing they want then is sent."""
+        for instant in instants:
+            self._refuse_all(self._memory.decide(instant.bars, (), balance=self._orders.book.balance))
+        self._changes.clear()
+
+    def _refuse_all(self, decisions: Sequence[LaneDecision]) -> None:
+        for decision in decisions:
+            for wish in decision.wishes:
+                if isinstance(wish, Enter):
+                    self._memory.refuse(decision.lane, wish.number)
+
+    # Running
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Decide on every instant that the feed brings, until it ends or `stop` is set.
+
+        Raises:
+            LeaseLost: The account is another's now.
+            TradeSentryError: A strategy or a record failed; nothing more is decided.
+        """
+        listening = {asyncio.ensure_future(self._polls.run())}
+        if self._watchers:
+            listening.add(asyncio.ensure_future(self._watch()))
+        deciding = asyncio.ensure_future(self._decide_all(stop))
+        tasks = {*listening, deciding}
+        try:
+            while not deciding.done():
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                tasks -= done
+                for task in done:
+                    task.result()
+        finally:
+            for task in (*listening, deciding):
+                task.cancel()
+            await asyncio.gather(*listening, deciding, return_exceptions=True)
+
+    async def _decide_all(self, stop: asyncio.Event) -> None:
+        instants = self._feed.instants()
+        waiting = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                coming = asyncio.ensure_future(anext(instants, None))
+                await asyncio.wait({coming, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    await asyncio.gather(coming, return_exceptions=True)
+                    return
+                instant = coming.result()
+                if instant is None:
+                    return
+                await self.play(instant)
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    async def play(self, instant: Instant) -> list[Sent]:
+        """Decide one instant and send what is wanted.
+
+        Args:
+            instant: Bars that closed together.
+        """
+        await self._take_news()
+        if self._orders.store.n_reloads != self._n_reloads:
+            self._mend()
+        balance = await self._balance()
+        changes = list(self._changes)
+        self._changes.clear()
+        blocked = int(IMPOSED[self._orders.state])
+        decisions = self._memory.decide(instant.bars, changes, balance=balance, blocked=blocked)
+        self._as_of_ns = instant.close_ns
+        protection = self._protect(instant.bars, {})
+        sent: list[Sent] = []
+        for lane, decision in zip(self.lanes, decisions, strict=True):
+            wanted = protection.get((lane.place.run, lane.place.symbol), [])
+            if decision.wishes or wanted or lane.place.symbol in instant.bars:
+                sent += await lane.act(decision, bar_close_ns=instant.close_ns, protection=wanted)
+        return sent
+
+    async def _take_news(self) -> None:
+        """Take in what the venue did; where that cannot be had now, the polls make up for it."""
+        try:
+            await self._orders.catch_up()
+        except FINAL:
+            raise
+        except BrokerError as error:
+            _log.warning("news_missing", error=str(error))
+
+    async def _balance(self) -> Decimal:
+        """Return the balance: asked for where the venue is ours, as its events tell it elsewhere."""
+        if self._asks_balance:
+            return (await self._broker.get_balance()).balance
+        return self._orders.book.balance
+
+    def _protect(self, bars: Mapping[str, Any], quotes: Mapping[str, Quote]) -> dict[tuple[UUID, str], list[Wish]]:
+        """Return what the watchers want, by run and symbol."""
+        wanted: dict[tuple[UUID, str], list[Wish]] = {}
+        for run, watcher in self._watchers.items():
+            trades = [trade for trade in self._orders.book.trades.values() if trade.run == run]
+            for proposal in watcher.propose(trades, bars, quotes):
+                wanted.setdefault((run, proposal.symbol), []).append(proposal.wish)
+        return wanted
+
+    async def _watch(self) -> None:
+        """Bring exits forward between bars, where the venue does not do so itself."""
+        symbols = sorted({lane.symbol for lane in self._memory.lanes})
+        async for quote in self._broker.quotes(symbols):
+            if isinstance(quote, StreamDown) or self._orders.state is LiveState.RECONCILING:
+                continue
+            for (run, _), wishes in self._protect({}, {quote.symbol: quote}).items():
+                await self._orders.submit(wishes, run=run, bar_close_ns=0)
+
+    # Commands
+
+    def pause(self, run: UUID) -> None:
+        """Let a run enter nothing more; exits, stops and protection go on."""
+        self._set_paused(run, is_paused=True)
+
+    def resume(self, run: UUID) -> None:
+        """Let a run enter again."""
+        self._set_paused(run, is_paused=False)
+
+    def _set_paused(self, run: UUID, *, is_paused: bool) -> None:
+        for lane in self.lanes:
+            if lane.place.run == run:
+                lane.is_paused = is_paused
+
+    # Showing
+
+    def status(self) -> LiveStatus:
+        """Return the account as it stands."""
+        book, account = self._orders.book, self._memory.account[0]
+        return LiveStatus(
+            state=self._orders.state,
+            as_of_ns=self._as_of_ns,
+            balance=book.balance,
+            equity=Decimal(str(float(account.equity))),
+            margin_used=Decimal(str(float(account.margin_used))),
+            drawdown=1.0 - float(account.equity) / float(account.peak_equity),
+            open_risk=float(account.exposure.open_risk) / float(account.equity),
+            trades=tuple(book.trades.values()),
+            orders=tuple(order for order in book.orders.values() if not order.status.is_terminal),
+            lanes=tuple(
+                LaneStatus(
+                    lane.place.run,
+                    lane.place.strategy.name,
+                    lane.place.symbol,
+                    lane.is_paused,
+                    int(lane.book.book.seen.bar_index),
+                    lane.last,
+                )
+                for lane in self.lanes
+            ),
+        )
