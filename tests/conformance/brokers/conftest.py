@@ -2,15 +2,23 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from tests.conformance.brokers.terminal_benches import (
+    client_of,
+    proxied,
+    running_gateway,
+    session_of,
+    terminal_for,
+)
 from tests.support.venues import TUESDAY_NS, new_venue, quote_at
 from tradesentry.core.broker.commands import CommandGate, Throttle
 from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.faults import FaultScript
+from tradesentry.core.broker.mt5 import Mt5Broker
 from tradesentry.core.broker.oanda import OandaBroker, OandaLink
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.domain.clock import FakeClock
@@ -33,6 +41,25 @@ class Bench:
     """Return the streams of a kind that are open at the venue."""
 
     server: Any = None
+
+    words: dict[str, str] = field(default_factory=dict)
+    """This venue's words for OANDA's reasons, where they differ."""
+    resolution_ns: int = 1
+    """Of the venue's times."""
+    has_pages: bool = True
+    """Pages of events cross a wire, where they can be disturbed."""
+    keeps_refusals: bool = True
+    """A refused order is in the venue's log."""
+    n_events: Any = None
+    """Return the newest number that the venue has given out."""
+    terminal: Any = None
+
+    def __post_init__(self):
+        self.n_events = self.n_events or (lambda: self.venue.last_seq)
+
+    def word(self, reason):
+        """Return this venue's word for a reason."""
+        return self.words.get(reason, reason)
 
     async def ready(self, stream="events"):
         """Wait until the broker listens."""
@@ -120,7 +147,112 @@ async def oanda_bench(*, faults="", trading="", seed=0, late=None, venue=None, *
         await server.stop()
 
 
-BENCHES = {"oanda": oanda_bench, "paper": paper_bench}
+TERMINAL_WORDS = {
+    "INSUFFICIENT_MARGIN": "NO_MONEY",
+    "MARKET_HALTED": "MARKET_CLOSED",
+    "BOUNDS_VIOLATION": "bounds_violation",
+}
+
+
+def terminal_bench_of(broker, terminal, clock, show, **fields):
+    """Return a bench in front of a terminal."""
+    return Bench(
+        broker,
+        terminal.venue,
+        clock,
+        terminal.faults,
+        show,
+        words=TERMINAL_WORDS,
+        resolution_ns=1_000_000,
+        keeps_refusals=False,
+        terminal=terminal,
+        **fields,
+    )
+
+
+def break_after_a_command(terminal):
+    """Let the program die after its first command, and its first restart fail."""
+    send = terminal.order_send
+
+    def send_and_die(request):
+        result = send(request)
+        if not terminal.n_restarts:
+            terminal.restart()
+        return result
+
+    terminal.order_send = send_and_die
+
+
+@asynccontextmanager
+async def mt5_bench(*, faults="", trading="", seed=0, late=None, venue=None, **options):
+    """Open a broker over a fake terminal; what a wire does to streams is done by the program's death."""
+    clock = FakeClock(TUESDAY_NS)
+    is_broken = faults.startswith(("stream_closed", "stream_stall"))
+    is_refused = "connect_refused" in faults
+    script = "connect_refused at 2 on connect" if is_broken else "" if is_refused else faults
+    terminal = terminal_for(clock, faults=f"{script}; {trading}", seed=seed, venue=venue, **options.pop("terminal", {}))
+    session = session_of(terminal, clock)
+    broker = Mt5Broker(session, clock, gate=gate_of(clock, late, options))
+    if is_broken:
+        break_after_a_command(terminal)
+    if is_refused:
+        await refuse_from(broker, Dying(terminal), faults.split()[-1])
+    try:
+        yield terminal_bench_of(
+            broker,
+            terminal,
+            clock,
+            terminal.show,
+            n_received=lambda: terminal.n_requests,
+            n_streams=broker.n_streams,
+            has_pages=False,
+            n_events=lambda: session.terminal.log.last_seq,
+        )
+    finally:
+        terminal.release()
+        await broker.close()
+
+
+class Dying:
+    """A terminal whose program ends and does not come up again."""
+
+    def __init__(self, terminal):
+        self._terminal = terminal
+
+    async def stop(self):
+        self._terminal.is_running = False
+        self._terminal.restart()
+
+
+@asynccontextmanager
+async def gateway_bench(*, faults="", trading="", seed=0, late=None, venue=None, **options):
+    """Open a gateway's client; faults of the wire happen in a proxy between the two."""
+    clock = FakeClock(TUESDAY_NS)
+    is_refused = "connect_refused" in faults
+    terminal = terminal_for(clock, faults=trading, seed=seed, venue=venue, **options.pop("terminal", {}))
+    async with (
+        running_gateway(terminal, clock) as gateway,
+        proxied(gateway, clock, "" if is_refused else faults, seed) as proxy,
+    ):
+        broker = client_of(terminal, proxy.url, clock, gate=gate_of(clock, late, options))
+        if is_refused:
+            await refuse_from(broker, proxy, faults.split()[-1])
+        try:
+            yield terminal_bench_of(
+                broker,
+                terminal,
+                clock,
+                terminal.show,
+                n_received=lambda: proxy.n_commands,
+                n_streams=gateway.broker.n_streams,
+                server=proxy,
+                n_events=lambda: gateway.broker.session.terminal.log.last_seq,
+            )
+        finally:
+            await broker.close()
+
+
+BENCHES = {"gateway": gateway_bench, "mt5": mt5_bench, "oanda": oanda_bench, "paper": paper_bench}
 
 
 @pytest.fixture(params=sorted(BENCHES))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conformance.brokers.conftest import play
 from tests.support.venues import entry, quote_at
+from tradesentry.core.broker import mt5_constants as mt5
 from tradesentry.core.broker.base_broker import (
     Accepted,
     CommandStamp,
@@ -20,6 +21,8 @@ from tradesentry.core.broker.base_broker import (
 )
 from tradesentry.core.domain.live_orders import OrderStatus, client_order_id
 from tradesentry.core.domain.orders import OrderType, Side
+
+IN_PART = {"filling_mode": mt5.FILLING_FLAG_IOC}
 
 
 def limit(seq=1, price=1.0980, **fields):
@@ -145,13 +148,13 @@ def test_a_refusal_is_a_value_with_the_venues_reason(bench, trading, code, kind)
     async def case():
         async with bench(trading=trading) as b:
             await b.broker.connect()
-            return await b.broker.place_order(entry(1)), len(b.venue.open_trades())
+            return await b.broker.place_order(entry(1)), len(b.venue.open_trades()), b
 
-    outcome, n_trades = play(case())
+    outcome, n_trades, b = play(case())
 
     assert isinstance(outcome, Refused)
-    assert (outcome.code, outcome.kind, n_trades) == (code, kind, 0)
-    assert outcome.events
+    assert (outcome.code, outcome.kind, n_trades) == (b.word(code), kind, 0)
+    assert bool(outcome.events) is b.keeps_refusals
 
 
 def test_too_many_requests_is_a_refusal_to_be_tried_later(bench):
@@ -169,24 +172,27 @@ def test_too_many_requests_is_a_refusal_to_be_tried_later(bench):
     ("fields", "reason"),
     [({"price_bound": 1.1000}, "BOUNDS_VIOLATION"), ({"units": 50_000_000}, "INSUFFICIENT_MARGIN")],
 )
-def test_an_order_that_was_taken_and_canceled_at_once_is_refused(bench, fields, reason):
-    """The reply says that the order was made (201 at OANDA); only the transactions say that it is gone."""
+def test_an_order_that_cannot_be_filled_as_asked_is_refused(bench, fields, reason):
+    """OANDA's reply says that the order was made (201); only the transactions say that it is gone. A terminal is not
+    asked for a price beyond the bound at all."""
 
     async def case():
         async with bench() as b:
             await b.broker.connect()
-            return await b.broker.place_order(entry(1, **fields)), await b.broker.find_order(client_order_id(7, 1))
+            return await b.broker.place_order(entry(1, **fields)), await b.broker.find_order(client_order_id(7, 1)), b
 
-    outcome, order = play(case())
+    outcome, order, b = play(case())
 
-    assert isinstance(outcome, Refused)
-    assert outcome.code == reason
-    assert order.status is OrderStatus.CANCELED
+    assert isinstance(outcome, (Refused, NotSent))
+    assert getattr(outcome, "code", None) == b.word(reason) or outcome.reason == b.word(reason)
+    assert (order is not None) is b.keeps_refusals
+    assert order is None or order.status is OrderStatus.CANCELED
+    assert b.venue.open_trades() == []
 
 
 def test_part_of_an_order_may_fill(bench):
     async def case():
-        async with bench(trading="partial:0.25 at 1 on place") as b:
+        async with bench(trading="partial:0.25 at 1 on place", terminal={"symbol": IN_PART}) as b:
             await b.broker.connect()
             outcome = await b.broker.place_order(entry(1, allow_partial=True))
             return outcome, await b.broker.open_trades()
@@ -198,17 +204,25 @@ def test_part_of_an_order_may_fill(bench):
     assert outcome.order.status is OrderStatus.CANCELED
 
 
-def test_a_second_order_with_the_id_of_a_resting_one_is_refused(bench):
+def test_a_second_order_with_the_id_of_a_resting_one_is_not_made(bench):
+    """Refused where the venue knows pending ids; answered from the outcome log where the venue is ours."""
+
     async def case():
         async with bench() as b:
             await b.broker.connect()
-            await b.broker.place_order(limit(1))
-            return await b.broker.place_order(limit(1)), await b.broker.open_orders()
+            first = await b.broker.place_order(limit(1))
+            second = await b.broker.place_order(limit(1))
+            again = await b.broker.place_order(limit(1, stamp=CommandStamp(attempt=2)))
+            return first, (second, again), await b.broker.open_orders(), b
 
-    outcome, resting = play(case())
+    first, others, resting, b = play(case())
 
-    assert outcome.code == "CLIENT_ORDER_ID_ALREADY_EXISTS"
     assert len(resting) == 1
+    for outcome in others:
+        if b.broker.capabilities.dedupe_scope == "always":
+            assert outcome.order == first.order
+        else:
+            assert outcome.code == "CLIENT_ORDER_ID_ALREADY_EXISTS"
 
 
 def test_replacing_changes_the_terms_and_keeps_our_id(bench):
@@ -217,16 +231,21 @@ def test_replacing_changes_the_terms_and_keeps_our_id(bench):
             await b.broker.connect()
             placed = await b.broker.place_order(limit(1))
             target = OrderRef(client_order_id(7, 1), placed.order.venue_order_id)
-            outcome = await b.broker.replace_order(target, OrderChange(price=1.0970, units=Decimal(4_000)))
+            units = Decimal(4_000) if b.broker.capabilities.replace_units else None
+            outcome = await b.broker.replace_order(target, OrderChange(price=1.0970, units=units))
             page = await b.broker.events_since(placed.events[-1].seq)
             return placed, outcome, await b.broker.open_orders(), [b.broker.facts(e) for e in page.events], b
 
     placed, outcome, (order,), facts, b = play(case())
 
     assert isinstance(outcome, Accepted)
-    assert (order.price, order.units, order.stop_loss) == (1.0970, 4_000, 1.0950)
+    assert (order.price, order.stop_loss) == (1.0970, 1.0950)
+    assert order.units == (4_000 if b.broker.capabilities.replace_units else 10_000)
+    assert [said.terms.price for said in facts if said.terms] == [1.0970]
     assert order.client_order_id == client_order_id(7, 1)
-    if not b.broker.capabilities.replace_keeps_id:
+    if b.broker.capabilities.replace_keeps_id:
+        assert order.venue_order_id == placed.order.venue_order_id
+    else:
         assert order.venue_order_id != placed.order.venue_order_id
         assert facts[0].replaced_by == order.venue_order_id
         assert facts[1].replaces == placed.order.venue_order_id
@@ -330,8 +349,7 @@ def test_a_hundred_commands_at_once_are_a_hundred_orders(bench):
             euro = [limit(seq, 1.05 + seq / 1e4, stop=1.04, units=10) for seq in range(1, 51)]
             yen = [limit(seq, 140 + seq / 1e2, stop=130.0, units=10, symbol="USDJPY") for seq in range(51, 101)]
             orders = [b.broker.place_order(order) for order in (*euro, *yen)]
-            outcomes = await b.settle(asyncio.gather(*orders))
-            return outcomes, await b.broker.open_orders()
+            return await asyncio.gather(*orders), await b.broker.open_orders()
 
     outcomes, resting = play(case())
 

@@ -21,7 +21,7 @@ def test_pages_hold_every_number_once(bench):
         async with bench() as b:
             await b.broker.connect()
             await some_trading(b)
-            return await b.broker.events_since(0), await b.broker.events_since(4), b.venue.last_seq
+            return await b.broker.events_since(0), await b.broker.events_since(4), b.n_events()
 
     first, rest, last_seq = play(case())
 
@@ -46,11 +46,11 @@ def test_a_disturbed_page_is_complete_or_says_that_it_is_not(bench, fault, is_co
         async with bench(faults=f"{fault} at 1 on events") as b:
             await b.broker.connect()
             await some_trading(b)
-            return await b.broker.events_since(0), await b.broker.events_since(0), b.venue.last_seq
+            return await b.broker.events_since(0), await b.broker.events_since(0), b.n_events(), b
 
-    page, again, last_seq = play(case())
+    page, again, last_seq, b = play(case())
 
-    assert page.is_complete is is_complete
+    assert page.is_complete is (is_complete or not b.has_pages)
     assert again.is_complete
     assert {event.seq for event in again.events} == set(range(1, last_seq + 1))
 
@@ -134,7 +134,7 @@ def test_a_disturbed_frame_loses_no_event(bench, fault):
     async def case():
         async with bench(faults=f"{fault} at 2 on events") as b:
             await b.broker.connect()
-            heard, task = await listen(b, 4 if fault == "stream_double" else 3)
+            heard, task = await listen(b, 4 if fault == "stream_double" and b.has_pages else 3)
             await b.ready()
             await b.broker.place_order(entry(1))
             await b.settle(task, seconds=120)

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from tests.conformance.brokers.conftest import play
-from tests.support.venues import entry, quote_at
+from tests.support.venues import TUESDAY_NS, entry, quote_at
 from tradesentry.core.broker.base_broker import Accepted, OrderRef, TradeRef
 from tradesentry.core.domain.errors import BrokerUnavailable
 from tradesentry.core.domain.live_orders import OrderStatus, TimeInForce, client_order_id
@@ -61,12 +61,12 @@ def test_a_quote_has_both_sides_and_the_venues_time(bench):
         async with bench() as b:
             await b.broker.connect()
             b.show(quote_at(1.2345, seconds=3.000000007))
-            return await b.broker.quote("EURUSD")
+            return await b.broker.quote("EURUSD"), b.resolution_ns
 
-    quote = play(case())
+    quote, resolution_ns = play(case())
 
     assert (quote.bid, quote.ask) == (1.2345, 1.2346)
-    assert quote.ts_ns % 1_000_000_000 == 7
+    assert quote.ts_ns == TUESDAY_NS + 3_000_000_000 + 7 // resolution_ns * resolution_ns
 
 
 def test_a_market_order_is_found_with_its_trade_stop_and_target(bench):
@@ -179,7 +179,7 @@ def test_closing_by_hand_and_trading_by_hand_appear_as_events(bench):
         async with bench() as b:
             await b.broker.connect()
             await b.broker.place_order(entry(1))
-            (trade,) = await b.broker.open_trades()
+            (trade,) = b.venue.open_trades()
             b.venue.close(trade.trade_id, Decimal(3_000))
             manual = entry(1, side=Side.SELL, units=500, stop=None)
             b.venue.place(type(manual)("", "EURUSD", Side.SELL, Decimal(500), OrderType.MARKET, None))
@@ -211,9 +211,11 @@ def test_times_keep_their_nanoseconds_in_both_weeks_of_dst(bench):
                 await b.broker.place_order(entry(seq))
                 page = await b.broker.events_since(0)
                 seen.append([fill.ts_ns for event in page.events for fill in b.broker.facts(event).fills][-1])
-            return seen
+            return seen, b.resolution_ns
 
-    assert play(case()) == stamps
+    seen, resolution_ns = play(case())
+
+    assert seen == [ts_ns // resolution_ns * resolution_ns for ts_ns in stamps]
 
 
 def test_what_the_venue_does_not_know_is_refused_as_gone(bench):

@@ -222,7 +222,7 @@ class TerminalFold:
             "trade_ref": legs[0]["trade_ref"],
             "symbol": symbol.symbol,
             "side": int(side),
-            "price": float(deal.price),
+            "price": round(float(deal.price), symbol.item.price_digits),
             "commission": f"{-(money[2] + money[3]):f}",
             "swap": f"{money[1]:f}",
             "realized": f"{money[0]:f}",

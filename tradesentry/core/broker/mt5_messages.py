@@ -12,7 +12,7 @@ from typing import Any, Final
 from tradesentry.core.broker import mt5_constants as mt5
 from tradesentry.core.broker.base_broker import OrderReport
 from tradesentry.core.domain.errors import AccountMismatch, UsageError
-from tradesentry.core.domain.events import BrokerEvent, EventFacts, EventKind, Fill
+from tradesentry.core.domain.events import BrokerEvent, EventFacts, EventKind, Fill, OrderTerms
 from tradesentry.core.domain.instruments import Instrument, Kind
 from tradesentry.core.domain.live_orders import (
     Effect,
@@ -264,7 +264,7 @@ def read_order(
         expires_ts_ns=expires_ts_ns,
         average_price=average,
         trade_ref=str(order.position_id) if order.position_id else None,
-        reason=order.comment,
+        reason="" if status in (OrderStatus.ACCEPTED, OrderStatus.PARTLY_FILLED, OrderStatus.FILLED) else status.name,
     )
 
 
@@ -292,6 +292,23 @@ def facts_of(event: BrokerEvent) -> EventFacts:
         which=said.get("which"),
         price=said.get("price") if event.kind is EventKind.PROTECTION else None,
         amount=Decimal(said.get("amount", "0")),
+        terms=_order_terms(said) if event.kind is EventKind.ORDER_ACCEPTED else None,
+    )
+
+
+def _order_terms(said: Mapping[str, Any]) -> OrderTerms:
+    """Return the terms of an order that an event shows; 0 is none."""
+    price, stop_loss, take_profit, expires_ts_ns = said["terms"]
+    kind = OrderType[said["order_type"].upper()]
+    return OrderTerms(
+        symbol=said["symbol"],
+        side=Side(said["side"]),
+        units=Decimal(said["units"]),
+        type=kind,
+        price=None if kind is OrderType.MARKET else price,
+        stop_loss=stop_loss or None,
+        take_profit=take_profit or None,
+        expires_ts_ns=expires_ts_ns,
     )
 
 
