@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
-from tradesentry.core.domain.events import BrokerEvent, EventFacts
+from tradesentry.core.domain.events import BrokerEvent, EventFacts, Fill
 from tradesentry.core.domain.live_account import AccountChange, LiveOrder, LiveTrade, OrderMoved
 from tradesentry.core.domain.live_orders import Evidence as Source
 from tradesentry.core.domain.live_orders import OrderStatus, parse_client_order_id
@@ -38,6 +38,10 @@ class BookTables:
         instruments: Mapping[str, VenueInstrument],
     ) -> None:
         self._lease, self._facts, self.instruments = lease, facts, instruments
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, as at the start."""
         self._orders: dict[str, OrderFile] = {}
         self._trades: dict[str, TradeFile] = {}
         self._live_orders: dict[str, LiveOrder] = {}
@@ -112,6 +116,11 @@ class BookTables:
         """Return a trade, closed ones since the book was made included."""
         return self._live_trades.get(trade_ref)
 
+    def tightest_stop(self, trade_ref: str) -> float | None:
+        """Return the best stop that a trade ever had; None: none is known."""
+        file = self._trades.get(trade_ref)
+        return None if file is None else file.tightest_stop()
+
     def file(self, key: str) -> OrderFile | None:
         """Return all that is known about an order."""
         return self._orders.get(key)
@@ -119,6 +128,18 @@ class BookTables:
     def is_overfilled(self, key: str) -> bool:
         """Say whether more was filled than the order was for."""
         return key in self._orders and self._orders[key].standing().is_overfilled
+
+    def facts(self, event: BrokerEvent) -> EventFacts:
+        """Return what an event says, as the broker's adapter reads it."""
+        return self._facts(event)
+
+    def fills_of(self, event: BrokerEvent) -> tuple[Fill, ...]:
+        """Return the fills that an event tells."""
+        return self._facts(event).fills
+
+    def log_of(self, key: EventKey) -> str | None:
+        """Return the name of the log that a place is in."""
+        return next((name for name, rank in self._logs.items() if rank == key.log), None)
 
     def key_of(self, log_id: str, seq: int) -> EventKey:
         """Return the place of an event."""

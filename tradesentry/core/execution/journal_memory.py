@@ -22,6 +22,7 @@ from tradesentry.core.execution.journal_rows import (
     AccountRecord,
     Attempt,
     AttemptKind,
+    BookAccount,
     Claim,
     Durability,
     EquityRecord,
@@ -272,6 +273,17 @@ class _MemoryTransaction:
 
     async def lock_book(self) -> Sequence[Reservation]:
         return self._journal.book(self._rows.user_id, self._rows.environment)
+
+    async def read_book(self) -> Sequence[BookAccount]:
+        rows, found = self._rows, []
+        for other in self._journal._accounts.values():
+            if other is rows or (other.user_id, other.environment) != (rows.user_id, rows.environment):
+                continue
+            now = other.account.get("now")
+            positions = tuple(other.positions[ref] for ref in sorted(other.positions) if other.positions[ref].units)
+            equity, as_of_ns = (None, 0) if now is None else (now.equity, now.as_of_ns)
+            found.append(BookAccount(other.account_id, "", equity, as_of_ns, positions))
+        return sorted(found, key=lambda account: account.account_id)
 
     async def add_intent(self, intent: OrderIntent, *, risk: Mapping[str, Any]) -> str:
         if intent.run is not None and intent.bar_close_ns:

@@ -16,6 +16,7 @@ from tradesentry.core.execution.journal_rows import (
     AccountJournal,
     AccountRecord,
     AttemptKind,
+    BookAccount,
     Claim,
     Durability,
     EquityRecord,
@@ -55,6 +56,9 @@ class JournalTransaction(Protocol):
 
     async def lock_book(self) -> Sequence[Reservation]:
         """Lock the exposure book of the user and environment; return its open reservations, all accounts."""
+
+    async def read_book(self) -> Sequence[BookAccount]:
+        """Return the other accounts of the book; call `lock_book` first."""
 
     async def add_intent(self, intent: OrderIntent, *, risk: Mapping[str, Any]) -> str:
         """Store an intent with its first transition, to NEW; return its client order id.

@@ -179,6 +179,19 @@ class AccountRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class BookAccount:
+    """Another account of the same user and environment, as its own agent last stored it."""
+
+    account_id: UUID
+    currency: str
+    """Empty: not known."""
+    equity: Decimal | None
+    as_of_ns: int
+    positions: tuple[PositionRecord, ...] = ()
+    """Those with units."""
+
+
+@dataclass(frozen=True, slots=True)
 class EquityRecord:
     """Balance and equity at one instant."""
 

@@ -58,7 +58,6 @@ class OrderPlan:
     ticket: str = ""
     """INTENT record of the decision in hexadecimal."""
     reference_price: float | None = None
-    exits: str | None = None
     group_policy: str = "independent"
     risk: Decimal = ZERO
     """Loss at the stop, account currency."""
@@ -72,7 +71,6 @@ class OrderPlan:
         return {
             "ticket": self.ticket,
             "reference_price": self.reference_price,
-            "exits": self.exits,
             "group_policy": self.group_policy,
             "risk": str(self.risk),
             "rate": self.rate,
@@ -92,7 +90,6 @@ def plan_of(intent: OrderIntent, risk: Mapping[str, Any]) -> OrderPlan:
         intent=intent,
         ticket=risk.get("ticket", ""),
         reference_price=risk.get("reference_price"),
-        exits=risk.get("exits"),
         group_policy=risk.get("group_policy", "independent"),
         risk=Decimal(risk.get("risk", "0")),
         rate=risk.get("rate"),

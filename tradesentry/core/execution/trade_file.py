@@ -25,6 +25,7 @@ from tradesentry.core.execution.order_status import EventKey
 
 STOP_LOSS: Final = "stop_loss"
 TAKE_PROFIT: Final = "take_profit"
+_MANY_GUARDS: Final = 12
 STILL_GUARDED: Final = ("CLIENT_REQUEST_REPLACED", "LINKED_TRADE_CLOSED")
 """Ends of a guard that leave nobody unprotected: another one took its place, or the trade is over."""
 
@@ -170,12 +171,15 @@ def first_stop(evidence: Iterable[TradeEvidence]) -> float | None:
 
 
 def _pruned(evidence: frozenset[TradeEvidence]) -> frozenset[TradeEvidence]:
-    """Return the evidence without guards that newer ones replaced; the first stop stays."""
+    """Return the evidence without guards that newer ones replaced; the first and the tightest stop stay."""
     guards = [item for item in evidence if isinstance(item, GuardSet)]
+    if len(guards) < _MANY_GUARDS:
+        return evidence
     kept: set[TradeEvidence] = set()
     for which in {item.which for item in guards}:
         of_kind = sorted((item for item in guards if item.which == which), key=lambda item: item.key)
-        kept |= {of_kind[0], of_kind[-1]}
+        by_price = sorted(of_kind, key=lambda item: (item.price, item.key))
+        kept |= {of_kind[0], of_kind[-1], by_price[0], by_price[-1]}
     left = {item for item in guards if item not in kept}
     return evidence - left if left else evidence
 
@@ -209,7 +213,7 @@ class TradeFile:
 
     def _base(self) -> Adopted | None:
         bases = (item for item in self.evidence if isinstance(item, Adopted))
-        return min(bases, key=lambda item: item.key, default=None)
+        return max(bases, key=lambda item: item.key, default=None)
 
     def live(self) -> LiveTrade | None:
         """Return the trade as others see it; None while nothing is known of its opening."""
@@ -244,6 +248,17 @@ class TradeFile:
             tag="" if origin is None else origin.tag,
             ticket="" if origin is None else origin.ticket,
             **self._money(fills, exits),
+        )
+
+    def tightest_stop(self) -> float | None:
+        """Return the best stop that the trade ever had, or its order was placed with; None: it never had one."""
+        live = self.live()
+        if live is None:
+            return None
+        stops = [item.price for item in self.evidence if isinstance(item, GuardSet) and item.which == STOP_LOSS]
+        known = (live.initial_stop, live.stop_loss, None if self.origin is None else self.origin.stop_loss)
+        return max(
+            (*stops, *(stop for stop in known if stop is not None)), key=lambda stop: live.side * stop, default=None
         )
 
     def _initial_stop(self, base: Adopted | None) -> float | None:

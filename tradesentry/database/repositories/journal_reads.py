@@ -58,7 +58,8 @@ def _order_of(row: Row) -> OrderRecord:
     )
 
 
-def _position_of(row: Row) -> PositionRecord:
+def position_of(row: Row) -> PositionRecord:
+    """Return the trade of a row."""
     return PositionRecord(
         trade_ref=row["trade_ref"],
         seq=row["seq"],
@@ -122,7 +123,7 @@ async def account(connection: "Connection[Any]", lease: Lease) -> AccountJournal
             Attempt(row["seq"], row["attempt"], AttemptKind(row["kind"]), row["request"], row["sending_ns"])
             for row in attempts
         ],
-        positions=[_position_of(row) for row in positions],
+        positions=[position_of(row) for row in positions],
         reservations=[reservation_of(row) for row in reservations],
     )
 
@@ -148,7 +149,7 @@ async def files(
         "SELECT * FROM positions WHERE account_id = $1 AND trade_ref = ANY($2::text[]) ORDER BY trade_ref",
         lease.account_id, list(trade_refs),
     )  # fmt: skip
-    return [_order_of(row) for row in orders], [_position_of(row) for row in trades]
+    return [_order_of(row) for row in orders], [position_of(row) for row in trades]
 
 
 async def events(

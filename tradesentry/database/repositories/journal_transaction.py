@@ -16,6 +16,7 @@ from tradesentry.core.execution.journal_messages import already_sent, duplicate_
 from tradesentry.core.execution.journal_rows import (
     AccountRecord,
     AttemptKind,
+    BookAccount,
     EquityRecord,
     Lease,
     OrderRecord,
@@ -26,7 +27,7 @@ from tradesentry.core.execution.journal_rows import (
     intent_json,
     json_value,
 )
-from tradesentry.database.repositories.journal_reads import reservation_of
+from tradesentry.database.repositories.journal_reads import position_of, reservation_of
 
 _DECIDED_TWICE: Final = "uq_order_intents_run_id_bar_close_ns_intent_index"
 _SENT_TWICE: Final = "TS004"
@@ -129,6 +130,30 @@ class PostgresTransaction:
             *who,
         )
         return [reservation_of(row) for row in rows]
+
+    async def read_book(self) -> Sequence[BookAccount]:
+        """Return the other accounts of the book; call `lock_book` first."""
+        who = (self._lease.user_id, self._lease.environment, self._lease.account_id)
+        accounts = await self.fetch(
+            "SELECT b.id, b.settings ->> 'currency' AS currency, s.equity, s.as_of_ns FROM broker_links b"
+            " LEFT JOIN account_states s ON s.account_id = b.id"
+            " WHERE b.user_id = $1 AND b.environment = $2 AND b.id <> $3 ORDER BY b.id",
+            *who,
+        )
+        rows = await self.fetch(
+            "SELECT p.* FROM positions p JOIN broker_links b ON b.id = p.account_id AND b.user_id = p.user_id"
+            " WHERE b.user_id = $1 AND b.environment = $2 AND b.id <> $3 AND p.units > 0 ORDER BY p.trade_ref",
+            *who,
+        )
+        held: dict[UUID, list[PositionRecord]] = {}
+        for row in rows:
+            held.setdefault(row["account_id"], []).append(position_of(row))
+        return [
+            BookAccount(
+                row["id"], row["currency"] or "", row["equity"], row["as_of_ns"] or 0, tuple(held.get(row["id"], ()))
+            )
+            for row in accounts
+        ]
 
     async def add_intent(self, intent: OrderIntent, *, risk: Mapping[str, Any]) -> str:
         """Store an intent with its first transition, to NEW; return its client order id."""

@@ -1,0 +1,238 @@
+"""What the gates are asked about an entry: its exposure, what the account and its book hold, and the market now.
+
+Separate from the order manager, which acts on the verdicts, and from the gates, which judge values only. Quotes and the
+account's money are kept here as they come in; what is missing or too old is fetched once before a decision is judged,
+and what then is still missing denies the entry.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from uuid import UUID
+
+from tradesentry.core.broker.base_broker import BaseBroker
+from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
+from tradesentry.core.domain.errors import BrokerError
+from tradesentry.core.domain.live_account import Enter, LiveTrade
+from tradesentry.core.domain.live_orders import Effect
+from tradesentry.core.domain.money import ZERO, decimal_of
+from tradesentry.core.domain.orders import OrderType, Side
+from tradesentry.core.domain.venue import AccountState, Quote, VenueInstrument
+from tradesentry.core.execution.account_book import AccountBook
+from tradesentry.core.execution.gate_view import GateView
+from tradesentry.core.execution.journal_port import JournalTransaction
+from tradesentry.core.execution.journal_rows import Lease, LiveState, Reservation
+from tradesentry.core.execution.lease import SelfFence
+from tradesentry.core.execution.live_exposure import (
+    AccountShare,
+    EntryRequest,
+    Exposure,
+    account_rate,
+    exposure_of,
+    held_by,
+    net_legs,
+)
+from tradesentry.core.execution.live_gates import LiveGates
+from tradesentry.core.execution.verdicts import Allowed, Denied, Verdict
+
+
+class EntryGates:
+    """The questions of one account.
+
+    Args:
+        broker: For what is not known yet.
+        lease: Whose account.
+        book: What it holds.
+        gates: Who judges.
+        fence: Says how long the lease may still be acted on.
+        clock: Time.
+    """
+
+    def __init__(
+        self, broker: BaseBroker, lease: Lease, book: AccountBook, gates: LiveGates, fence: SelfFence, clock: Clock
+    ) -> None:
+        self._broker, self._lease, self.book, self.gates = broker, lease, book, gates
+        self._fence, self._clock = fence, clock
+        self.quotes: dict[str, Quote] = {}
+        """Newest quote by symbol, as the quote stream brings them."""
+        self.account: AccountState | None = None
+        """Money of the account as last read."""
+        self.apps: dict[UUID, str] = {}
+        """Strategy of each run, for limits and locks by strategy."""
+
+    async def refresh(self, symbols: Iterable[str]) -> None:
+        """Fetch what is missing or too old to judge entries by; what cannot be fetched stays as it is."""
+        now_ns = self._clock.now_ns()
+        oldest_quote = now_ns - round(self.gates.settings.max_quote_age_seconds * NS_PER_SECOND)
+        for symbol in dict.fromkeys(symbols):
+            quote = self.quotes.get(symbol)
+            if quote is None or quote.received_ts_ns < oldest_quote:
+                await self.fetch_quote(symbol)
+        oldest_state = now_ns - round(self.gates.limits.max_state_age_seconds * NS_PER_SECOND)
+        if self.account is None or self.account.as_of_ns < oldest_state:
+            try:
+                self.account = await self._broker.get_balance()
+            except BrokerError:
+                return
+
+    async def fetch_quote(self, symbol: str) -> Quote | None:
+        """Read a quote now; None when the venue has none."""
+        try:
+            quote = await self._broker.quote(symbol)
+        except BrokerError:
+            return None
+        self.quotes[symbol] = quote
+        return quote
+
+    def item(self, symbol: str) -> VenueInstrument | None:
+        """Return an instrument as the venue trades it."""
+        return self.book.instruments.get(symbol)
+
+    def rate(self, wish: Enter, price: float) -> Decimal | None:
+        """Return account money per unit of the quote currency; None when nothing says.
+
+        A decision that was sized elsewhere says it too: by its risk and the distance of its stop.
+        """
+        item = self.item(wish.symbol)
+        if item is None or self.account is None:
+            return None
+        currency, quote_currency = self.account.currency, item.instrument.quote
+        rate = account_rate(quote_currency, currency, self.quotes)
+        if rate is None and item.instrument.base == currency:
+            return Decimal(1) / decimal_of(price)
+        distance = abs(price - wish.stop_loss)
+        if rate is None and wish.risk > ZERO and distance > 0:
+            return wish.risk / (wish.units * decimal_of(distance))
+        return rate
+
+    def entry_price(self, wish: Enter) -> float | None:
+        """Return the price that an entry expects to pay."""
+        if wish.type is not OrderType.MARKET:
+            return wish.price
+        quote = self.quotes.get(wish.symbol)
+        return wish.reference_price if quote is None else quote.opening(wish.side)
+
+    def exposure(self, wish: Enter, run: UUID | None) -> Exposure | Denied:
+        """Return what an entry would expose, account currency."""
+        item, price = self.item(wish.symbol), self.entry_price(wish)
+        if item is None:
+            return Denied("unknown_instrument", f"The venue does not trade {wish.symbol}. Check the run's symbols.")
+        if price is None:
+            return Denied("no_quote", f"There is no price of {wish.symbol}. Wait for the quote stream.")
+        rate = self.rate(wish, price)
+        if rate is None:
+            what = f"{item.instrument.quote} cannot be turned into the account's currency"
+            return Denied("rate_unknown", f"{what}: no quote says how. Subscribe to the pair between the two.")
+        side, stop = wish.side, wish.stop_loss
+        found = exposure_of(item, side, wish.units, price=price, stop_loss=stop, rate=rate, app=self._app(run))
+        return replace(found, risk=wish.risk) if wish.risk > ZERO else found
+
+    def view(self, symbol: str, run: UUID | None, state: LiveState, legs: Mapping[str, Decimal] | None) -> GateView:
+        """Return what the gates look at."""
+        item = self.item(symbol)
+        return self.gates.view(
+            now_ns=self._clock.now_ns(),
+            state=state,
+            quote=self.quotes.get(symbol),
+            pip=0.0001 if item is None else item.instrument.pip,
+            lease_seconds=self._fence.left_seconds,
+            app=self._app(run),
+            unresolved=self.book.unresolved,
+            legs=legs,
+            held=None if legs is None else net_legs(self.held(())),
+        )
+
+    def vet(self, wish: Enter, run: UUID | None, state: LiveState) -> tuple[Verdict, GateView]:
+        """Return the verdict of the gates before the book is locked, and what they looked at."""
+        exposure = self.exposure(wish, run)
+        seen = self.view(wish.symbol, run, state, None if isinstance(exposure, Denied) else exposure.legs)
+        if isinstance(exposure, Denied):
+            return exposure, seen
+        return self.gates.vet_entry(wish, seen), seen
+
+    def vet_book(
+        self, wish: Enter, run: UUID | None, reserved: Sequence[Reservation], others: Sequence[AccountShare]
+    ) -> tuple[Verdict, Exposure]:
+        """Return the verdict on the sums read under the book's lock, and what the entry then exposes.
+
+        Args:
+            wish: The entry.
+            run: Whose.
+            reserved: Open reservations of the whole book.
+            others: The other accounts of the book, without their reservations.
+        """
+        exposure, item = self.exposure(wish, run), self.item(wish.symbol)
+        if isinstance(exposure, Denied) or item is None:
+            denied = exposure if isinstance(exposure, Denied) else Denied("unknown_instrument", wish.symbol)
+            return denied, Exposure({}, ZERO)
+        account = self.account
+        asked = EntryRequest(
+            units=wish.units,
+            step=item.unit_step,
+            least=item.min_units,
+            exposure=exposure,
+            currency="" if account is None else account.currency,
+            may_shrink=wish.group is None or wish.group_policy != "all_or_unwind",
+        )
+        mine = [row for row in reserved if row.account_id == self._lease.account_id]
+        equity = None if account is None else account.equity
+        own = AccountShare(equity, 0 if account is None else account.as_of_ns, self.held(mine))
+        verdict = self.gates.vet_book(asked, own, others, now_ns=self._clock.now_ns())
+        if isinstance(verdict, Allowed):
+            exposure = exposure.scaled(verdict.units / wish.units)
+        return verdict, exposure
+
+    def held(self, reserved: Sequence[Reservation]) -> tuple[Exposure, ...]:
+        """Return what the account holds: open trades, reservations, and resting orders of others."""
+        found: list[Exposure] = []
+        for trade in self.book.trades.values():
+            found += self._trade_exposure(trade)
+        seqs = {row.seq for row in reserved}
+        for order in self.book.open_orders.values():
+            if order.effect is Effect.OPEN and order.is_external and order.seq not in seqs and order.price is not None:
+                found += self._shown(order.symbol, order.side, order.units, order.price, order.stop_loss, "")
+        for row in reserved:
+            order_of = self.book.order(row.seq)
+            app = "" if order_of is None else self._app(order_of.run)
+            found += held_by([row], app=app)
+        return tuple(found)
+
+    async def other_shares(
+        self, transaction: JournalTransaction, reserved: Sequence[Reservation]
+    ) -> tuple[AccountShare, ...]:
+        """Return what the other accounts of the book hold, in their money, read under the book's lock.
+
+        Args:
+            transaction: Holds the lock.
+            reserved: Open reservations of the whole book.
+        """
+        currency = "" if self.account is None else self.account.currency
+        shares = []
+        for other in await transaction.read_book():
+            theirs = other.currency or currency
+            held = list(held_by([row for row in reserved if row.account_id == other.account_id]))
+            for row in other.positions:
+                held += self._shown(row.instrument, row.side, row.units, row.entry_price, row.stop_loss, "", theirs)
+            rate = account_rate(theirs, currency, self.quotes)
+            shares.append(AccountShare(other.equity, other.as_of_ns, tuple(held), Decimal(1) if rate is None else rate))
+        return tuple(shares)
+
+    def _trade_exposure(self, trade: LiveTrade) -> list[Exposure]:
+        quote = self.quotes.get(trade.symbol)
+        price = trade.entry_price if quote is None else quote.closing(trade.side)
+        return self._shown(trade.symbol, trade.side, trade.units, price, trade.stop_loss, self._app(trade.run))
+
+    def _shown(
+        self, symbol: str, side: Side, units: Decimal, price: float, stop: float | None, app: str, currency: str = ""
+    ) -> list[Exposure]:
+        item = self.item(symbol)
+        currency = currency or ("" if self.account is None else self.account.currency)
+        if item is None or not currency:
+            return []
+        rate = account_rate(item.instrument.quote, currency, self.quotes)
+        if rate is None:
+            rate = Decimal(1) / decimal_of(price) if item.instrument.base == currency else Decimal(1)
+        return [exposure_of(item, side, units, price=price, stop_loss=stop, rate=rate, app=app)]
+
+    def _app(self, run: UUID | None) -> str:
+        return "" if run is None else self.apps.get(run, str(run))
