@@ -192,6 +192,7 @@ class Outbox(Base):
         Index("ix_outbox_user_id_seq", "user_id", "seq"),
         Index("ix_outbox_seq", "seq"),
         Index("ix_outbox_id_unnumbered", "id", postgresql_where=text("seq IS NULL")),
+        Index("ix_outbox_id_alert", "id", postgresql_where=text("starts_with(topic, 'alert.')")),
         {"postgresql_partition_by": "RANGE (at)"},
     )
 
@@ -204,3 +205,9 @@ class Outbox(Base):
     dedupe_key: Mapped[str | None]
     payload: Mapped[dict[str, Any]]
     seq: Mapped[int | None]
+    delivered_at: Mapped[datetime | None]
+    """Of an alert: when somebody had it."""
+    escalated_at: Mapped[datetime | None]
+    """Of an alert: when the second channel had it."""
+    acknowledged_at: Mapped[datetime | None]
+    """Of an alert: when its owner said that he has seen it."""

@@ -522,7 +522,10 @@ CREATE TABLE public.outbox (
     subject text NOT NULL,
     dedupe_key text,
     payload jsonb NOT NULL,
-    seq bigint
+    seq bigint,
+    delivered_at timestamp with time zone,
+    escalated_at timestamp with time zone,
+    acknowledged_at timestamp with time zone
 )
 PARTITION BY RANGE (at);
 ALTER TABLE ONLY public.outbox FORCE ROW LEVEL SECURITY;
@@ -544,7 +547,10 @@ CREATE TABLE public.outbox_default (
     subject text NOT NULL,
     dedupe_key text,
     payload jsonb NOT NULL,
-    seq bigint
+    seq bigint,
+    delivered_at timestamp with time zone,
+    escalated_at timestamp with time zone,
+    acknowledged_at timestamp with time zone
 );
 ALTER TABLE public.outbox_default OWNER TO ts_owner;
 CREATE SEQUENCE public.outbox_seq
@@ -698,6 +704,7 @@ CREATE INDEX ix_live_runs_user_id_account_id ON public.live_runs USING btree (us
 CREATE INDEX ix_order_attempts_user_id_account_id_seq ON public.order_attempts USING btree (user_id, account_id, seq);
 CREATE INDEX ix_order_transitions_user_id_account_id_seq ON public.order_transitions USING btree (user_id, account_id, seq);
 CREATE INDEX ix_orders_user_id_account_id_status ON public.orders USING btree (user_id, account_id, status);
+CREATE INDEX ix_outbox_id_alert ON ONLY public.outbox USING btree (id) WHERE starts_with(topic, 'alert.'::text);
 CREATE INDEX ix_outbox_id_unnumbered ON ONLY public.outbox USING btree (id) WHERE (seq IS NULL);
 CREATE INDEX ix_outbox_seq ON ONLY public.outbox USING btree (seq);
 CREATE INDEX ix_outbox_user_id_seq ON ONLY public.outbox USING btree (user_id, seq);
@@ -707,6 +714,7 @@ CREATE INDEX ix_positions_user_id_account_id_instrument ON public.positions USIN
 CREATE INDEX ix_run_states_user_id_account_id ON public.run_states USING btree (user_id, account_id);
 CREATE INDEX ix_venue_events_user_id_account_id_ts_ns ON ONLY public.venue_events USING btree (user_id, account_id, ts_ns);
 CREATE INDEX outbox_default_id_idx ON public.outbox_default USING btree (id) WHERE (seq IS NULL);
+CREATE INDEX outbox_default_id_idx1 ON public.outbox_default USING btree (id) WHERE starts_with(topic, 'alert.'::text);
 CREATE INDEX outbox_default_seq_idx ON public.outbox_default USING btree (seq);
 CREATE INDEX outbox_default_user_id_seq_idx ON public.outbox_default USING btree (user_id, seq);
 CREATE UNIQUE INDEX uq_live_runs_account_id_strategy_variant ON public.live_runs USING btree (account_id, strategy, variant) WHERE (desired <> 'stopped'::text);
@@ -716,6 +724,7 @@ CREATE INDEX venue_events_default_user_id_account_id_ts_ns_idx ON public.venue_e
 ALTER INDEX public.pk_equity_points ATTACH PARTITION public.equity_points_default_pkey;
 ALTER INDEX public.ix_equity_points_user_id_account_id_ts_ns ATTACH PARTITION public.equity_points_default_user_id_account_id_ts_ns_idx;
 ALTER INDEX public.ix_outbox_id_unnumbered ATTACH PARTITION public.outbox_default_id_idx;
+ALTER INDEX public.ix_outbox_id_alert ATTACH PARTITION public.outbox_default_id_idx1;
 ALTER INDEX public.pk_outbox ATTACH PARTITION public.outbox_default_pkey;
 ALTER INDEX public.ix_outbox_seq ATTACH PARTITION public.outbox_default_seq_idx;
 ALTER INDEX public.ix_outbox_user_id_seq ATTACH PARTITION public.outbox_default_user_id_seq_idx;
@@ -758,7 +767,7 @@ CREATE TRIGGER forward_seq BEFORE UPDATE ON public.account_leases FOR EACH ROW E
 CREATE TRIGGER history AFTER INSERT OR UPDATE ON public.account_states FOR EACH ROW EXECUTE FUNCTION public.keep_state_history();
 CREATE TRIGGER known_once BEFORE INSERT ON public.venue_events FOR EACH ROW EXECUTE FUNCTION public.ignore_known_event();
 CREATE TRIGGER make_lease AFTER INSERT ON public.broker_links FOR EACH ROW EXECUTE FUNCTION public.make_lease();
-CREATE TRIGGER numbered_once BEFORE UPDATE ON public.outbox FOR EACH ROW EXECUTE FUNCTION public.number_once();
+CREATE TRIGGER numbered_once BEFORE UPDATE OF seq ON public.outbox FOR EACH ROW EXECUTE FUNCTION public.number_once();
 CREATE TRIGGER placed_once BEFORE INSERT ON public.order_attempts FOR EACH ROW WHEN ((new.kind = 'place'::text)) EXECUTE FUNCTION public.refuse_second_placement();
 CREATE TRIGGER wanted_insert AFTER INSERT ON public.live_runs FOR EACH ROW EXECUTE FUNCTION public.account_changed();
 CREATE TRIGGER wanted_insert AFTER INSERT ON public.orders FOR EACH ROW EXECUTE FUNCTION public.account_changed();
@@ -978,6 +987,9 @@ GRANT INSERT ON TABLE public.outbox TO ts_worker;
 GRANT SELECT ON TABLE public.outbox TO ts_relay;
 GRANT SELECT ON TABLE public.outbox TO ts_events;
 GRANT UPDATE(seq) ON TABLE public.outbox TO ts_relay;
+GRANT UPDATE(delivered_at) ON TABLE public.outbox TO ts_relay;
+GRANT UPDATE(escalated_at) ON TABLE public.outbox TO ts_relay;
+GRANT UPDATE(acknowledged_at) ON TABLE public.outbox TO ts_app;
 GRANT USAGE ON SEQUENCE public.outbox_id_seq TO ts_app;
 GRANT USAGE ON SEQUENCE public.outbox_id_seq TO ts_agent;
 GRANT USAGE ON SEQUENCE public.outbox_id_seq TO ts_worker;

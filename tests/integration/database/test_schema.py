@@ -110,7 +110,7 @@ def test_a_lock_that_is_held_stops_the_migration_not_the_traders(postgres, admin
         url = postgres.url(OWNER, "held")
         migrate(url)
         with psycopg.connect(url) as holder:
-            holder.execute("LOCK TABLE orders, positions IN ACCESS SHARE MODE")
+            holder.execute("LOCK TABLE orders, positions, outbox IN ACCESS SHARE MODE")
             with pytest.raises(DatabaseError, match="If a lock was held"):
                 migrate(url, to="base")
 

@@ -106,7 +106,9 @@ class OutboxSource(Protocol):
     async def mark_delivered(self, ids: Collection[int]) -> None:
         """Note that somebody has them."""
 
-    async def unacknowledged(self, *, older_than_seconds: float, limit: int) -> Sequence[OutboxAlert]:
+    async def unacknowledged(
+        self, *, older_than_seconds: float, limit: int, exclude: Collection[int] = ()
+    ) -> Sequence[OutboxAlert]:
         """Return alerts of that age, delivered or not, that nobody acknowledged and that were not escalated."""
 
     async def mark_escalated(self, ids: Collection[int]) -> None:
@@ -156,6 +158,8 @@ class AlertDelivery:
         self._settings = settings or DeliverySettings()
         self._first = _Channel(notifier, clock, self._settings)
         self._second = None if second is None else _Channel(second, clock, self._settings)
+        self._minor: set[int] = set()
+        """Unacknowledged alerts that are not worth a second channel."""
 
     async def run(self) -> None:
         """Deliver until canceled; an outbox that cannot be read is tried again."""
@@ -204,8 +208,11 @@ class AlertDelivery:
         if self._second is None or not self._second.has_targets:
             return 0
         age = self._settings.escalate_seconds
-        rows = await self._source.unacknowledged(older_than_seconds=age, limit=self._settings.batch)
-        due = [row for row in rows if row.severity >= self._settings.escalate_from and row.id not in self._second.busy]
+        through = self._minor | self._second.busy
+        rows = await self._source.unacknowledged(older_than_seconds=age, limit=self._settings.batch, exclude=through)
+        # They would otherwise fill every batch and hide the ones that matter.
+        self._minor |= {row.id for row in rows if row.severity < self._settings.escalate_from}
+        due = [row for row in rows if row.id not in self._minor]
         return sum(self._second.hand_over(row, f"Not acknowledged: {row.title}") for row in due)
 
 
@@ -308,10 +315,12 @@ class MemoryOutbox:
         """Note that somebody has them."""
         self.delivered |= {id_: self._clock.monotonic() for id_ in ids if id_ not in self.delivered}
 
-    async def unacknowledged(self, *, older_than_seconds: float, limit: int) -> Sequence[OutboxAlert]:
+    async def unacknowledged(
+        self, *, older_than_seconds: float, limit: int, exclude: Collection[int] = ()
+    ) -> Sequence[OutboxAlert]:
         """Return old alerts that nobody acknowledged."""
-        now = self._clock.monotonic()
-        silent = (id_ for id_ in self._ids() if id_ not in self.acknowledged and id_ not in self.escalated)
+        now, through = self._clock.monotonic(), self.acknowledged | self.escalated | set(exclude)
+        silent = (id_ for id_ in self._ids() if id_ not in through)
         old = [self._alert(id_) for id_ in silent if now - self._seen_at[id_] >= older_than_seconds]
         return old[:limit]
 
