@@ -24,6 +24,8 @@ class FaultyProxy:
     def __init__(self, upstream, clock, *, faults=None):
         self.upstream, self.clock, self.faults = upstream, clock, faults or FaultScript()
         self.n_commands, self.url = 0, ""
+        self.is_frozen = False
+        """Bytes are read and nothing more happens, on every connection that was open or is opened meanwhile."""
         self.requests = []
         self._writers, self._tasks, self._server = set(), set(), None
         self._client = httpx.AsyncClient(timeout=None)
@@ -68,6 +70,8 @@ class FaultyProxy:
         head, body = None, b""
         while True:
             event = connection.next_event()
+            if event is not h11.NEED_DATA and self.is_frozen:
+                await asyncio.sleep(FOREVER_SECONDS)
             if event is h11.NEED_DATA:
                 connection.receive_data(await reader.read(65_536))
             elif isinstance(event, h11.Request):

@@ -14,7 +14,8 @@ from tests.conformance.brokers.terminal_benches import (
     session_of,
     terminal_for,
 )
-from tests.support.venues import TUESDAY_NS, new_venue, quote_at
+from tests.support.venues import TUESDAY_NS, entry, new_venue, quote_at
+from tradesentry.core.broker import mt5_constants as mt5
 from tradesentry.core.broker.commands import CommandGate, Throttle
 from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.faults import FaultScript
@@ -22,6 +23,10 @@ from tradesentry.core.broker.mt5 import Mt5Broker
 from tradesentry.core.broker.oanda import OandaBroker, OandaLink
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.domain.clock import FakeClock
+from tradesentry.core.domain.orders import OrderType
+
+IN_PART = {"filling_mode": mt5.FILLING_FLAG_IOC}
+"""Of a symbol that fills in part; others take such orders as a whole or not at all."""
 
 
 @dataclass
@@ -60,6 +65,27 @@ class Bench:
     def word(self, reason):
         """Return this venue's word for a reason."""
         return self.words.get(reason, reason)
+
+    async def drop_connections(self):
+        """Reset what is open at the venue; no wire, nothing to reset."""
+        if self.server is not None:
+            self.server.drop_connections()
+            await asyncio.sleep(0)
+
+    def freeze(self):
+        """Let the other side vanish without a word."""
+        if self.server is not None:
+            self.server.is_frozen = True
+        elif self.terminal is not None:
+            self.terminal.faults = FaultScript.parse("no_reply at 1 on read")
+        else:
+            self.broker.faults = FaultScript.parse("no_reply at 1 on place")
+
+    async def thaw(self):
+        """Let it be there again; what was open stays dead."""
+        if self.server is not None:
+            self.server.is_frozen = False
+        await self.clock.advance(30.0)
 
     async def ready(self, stream="events"):
         """Wait until the broker listens."""
@@ -264,3 +290,14 @@ def bench(request):
 def play(case):
     """Run an asynchronous case to its end."""
     return asyncio.run(case)
+
+
+def limit(seq=1, price=1.0980, **fields):
+    return entry(seq, kind=OrderType.LIMIT, price=price, **fields)
+
+
+async def one_trade(b, **fields):
+    """Connect and open one trade; return it."""
+    await b.broker.connect()
+    await b.broker.place_order(entry(1, **fields))
+    return (await b.broker.open_trades())[-1]

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.conformance.brokers.conftest import play
+from tests.conformance.brokers.conftest import IN_PART, play
 from tests.support.venues import TUESDAY_NS, entry, quote_at
 from tradesentry.core.broker.base_broker import Accepted, OrderRef, TradeRef
 from tradesentry.core.domain.errors import BrokerUnavailable
@@ -108,6 +108,22 @@ def test_a_resting_order_is_found_in_every_state(bench, kind, price, reach):
     assert filled.status is OrderStatus.FILLED
     assert canceled.status is OrderStatus.CANCELED
     assert never is None
+
+
+def test_a_found_order_knows_the_average_price_of_its_fill(bench):
+    """Seen to fail: OANDA shows an order without its price, so until its transaction was read there was none."""
+
+    async def case():
+        async with bench(trading="partial:0.5 at 2 on place", terminal={"symbol": IN_PART}) as b:
+            await b.broker.connect()
+            for seq in (1, 2):
+                await b.broker.place_order(entry(seq, allow_partial=True))
+            return [await b.broker.find_order(client_order_id(7, seq)) for seq in (1, 2)]
+
+    whole, part = play(case())
+
+    assert (whole.average_price, whole.filled_units, whole.status) == (1.1001, 10_000, OrderStatus.FILLED)
+    assert (part.average_price, part.filled_units, part.status) == (1.1001, 5_000, OrderStatus.CANCELED)
 
 
 def test_an_order_that_expires_says_so(bench):

@@ -71,6 +71,8 @@ class FakeOanda:
         self.requests: list[tuple[str, str, Mapping[str, Any]]] = []
         """Mutating requests: method, path below the account, body."""
         self.url = ""
+        self.is_frozen = False
+        """Half-open: requests are read and neither executed nor answered, on whatever connection they come."""
         self._api, self._clock, self._token = OandaApi(venue, history), clock, token
         self._streams: Counter[str] = Counter()
         self._prices: list[asyncio.Queue[dict[str, Any]]] = []
@@ -88,11 +90,15 @@ class FakeOanda:
         """Stop listening and drop every connection; new ones are refused from then on."""
         if self._server is not None:
             self._server.close()
-        for writer in tuple(self._connections):
-            writer.transport.abort()
+        self.drop_connections()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def drop_connections(self) -> None:
+        """Reset every connection and go on listening."""
+        for writer in tuple(self._connections):
+            writer.transport.abort()
 
     def show(self, quote: Quote) -> list[Transaction]:
         """Bring a price to the account and to the pricing streams."""
@@ -119,6 +125,8 @@ class FakeOanda:
                 request = await self._receive(connection, reader)
                 if request is None:
                     break
+                if self.is_frozen:
+                    await self._clock.sleep(FOREVER_SECONDS)
                 await self._handle(request, connection, writer)
                 if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                     break

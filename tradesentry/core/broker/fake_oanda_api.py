@@ -83,6 +83,7 @@ class OandaApi:
             ("GET", r"/pricing", self.pricing),
             ("GET", r"/instruments/(\w+)/candles", self.candles),
             ("GET", r"/transactions/sinceid", self.since),
+            ("GET", r"/transactions/(\d+)", self.transaction),
             ("GET", r"/pendingOrders", self.pending),
             ("GET", r"/orders/([^/]+)", self.order),
             ("GET", r"/openTrades", self.trades),
@@ -176,6 +177,13 @@ class OandaApi:
             return 416, {"errorMessage": "The transaction ID is out of range"}
         rows = self._venue.since(seq, limit=PAGE)
         return 200, {"transactions": [transaction_json(self._venue, row) for row in rows], **self._last()}
+
+    def transaction(self, number: str, _said: Mapping[str, Any]) -> Answer:
+        """GET one transaction."""
+        if not 0 < int(number) <= self._venue.last_seq:
+            return 404, {"errorMessage": "The transaction ID specified does not exist"}
+        row = self._venue.transactions[int(number) - 1]
+        return 200, {"transaction": transaction_json(self._venue, row), **self._last()}
 
     def pending(self, _said: Mapping[str, Any]) -> Answer:
         """GET resting orders."""

@@ -33,6 +33,7 @@ from tradesentry.core.broker.base_broker import (
 from tradesentry.core.broker.commands import CommandGate
 from tradesentry.core.broker.oanda_candles import fetch_candles
 from tradesentry.core.broker.oanda_client import OandaClient
+from tradesentry.core.broker.oanda_fills import read_filled_order
 from tradesentry.core.broker.oanda_messages import (
     facts_of,
     need,
@@ -229,7 +230,8 @@ class OandaBroker:
 
     async def _order(self, spec: str) -> OrderReport | None:
         try:
-            return read_order(need(await self._client.get(f"{self._path}/orders/{spec}"), "order"))
+            said = need(await self._client.get(f"{self._path}/orders/{spec}"), "order")
+            return await read_filled_order(self._client, self._path, said)
         except BrokerError as error:
             if error.code == "not_found":
                 return None
