@@ -23,7 +23,6 @@ class PaperSettings(FrozenModel):
     capital: float = Field(10_000.0, gt=0, description="Start balance, account currency.")
     currency: str = Field("USD", min_length=3, max_length=4, description="ISO code of the account.")
     costs: str = Field("standard", description="Cost profile.")
-    cost_scale: float = Field(1.0, ge=0, le=10, description="Multiple of all costs.")
     rates: dict[str, float] = Field({}, description="Fixed conversion rates, account currency per unit.")
     limits: str = Field("default", description="Limits of the account: default, prop or off.")
     prices: str = Field("synthetic", description="Source of the catalog, synthetic[:variant[:seed]], or oanda.")

@@ -8,7 +8,7 @@ never handed out late. Quotes stay with the broker.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -30,6 +30,7 @@ MAX_PAUSE_SECONDS: Final = 30.0
 PAGE_BARS: Final = 2_000
 """Most bars of one market that a catch-up asks for at once."""
 _LOOK_AHEAD_NS: Final = 8 * DAY_NS
+_FOREVER_NS: Final = (1 << 63) - 1
 _CLOSED_DATES: Final = (("12", "25"), ("01", "01"))
 """Dates on which the whole FX market rests; a bar that comes is taken, none is missed."""
 
@@ -110,10 +111,19 @@ class ReplayFeed:
         """How many instants there are to come, for progress."""
         return len(self._closes())
 
-    async def instants(self) -> AsyncIterator[Instant]:
-        """Yield the instants after the last one that was handed out."""
+    def start_after(self, close_ns: int) -> None:
+        """Go on with the first bar that closes after `close_ns`."""
+        self._since_ns = close_ns
+
+    def known(self, until_ns: int) -> Iterator[Instant]:
+        """Return the instants to come up to `until_ns`, without waiting and without moving on.
+
+        Args:
+            until_ns: Last close wanted, ns UTC.
+        """
         rows = {s: int(np.searchsorted(b["close_ns"], self._since_ns, "right")) for s, b in self._bars.items()}
-        for close in self._closes():
+        closes = self._closes()
+        for close in closes[closes <= until_ns]:
             close_ns = int(close)
             due: dict[str, Any] = {}
             for symbol, bars in self._bars.items():
@@ -121,10 +131,15 @@ class ReplayFeed:
                 if row < len(bars) and int(bars["close_ns"][row]) == close_ns:
                     due[symbol] = bars[row]
                     rows[symbol] = row + 1
-            await self._wait(close_ns)
-            self._clock.move_to(close_ns)
-            self._since_ns = close_ns
             yield Instant(close_ns, due)
+
+    async def instants(self) -> AsyncIterator[Instant]:
+        """Yield the instants after the last one that was handed out."""
+        for instant in self.known(_FOREVER_NS):
+            await self._wait(instant.close_ns)
+            self._clock.move_to(instant.close_ns)
+            self._since_ns = instant.close_ns
+            yield instant
 
     def _closes(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         every = [bars["close_ns"] for bars in self._bars.values()]
@@ -186,6 +201,10 @@ class PolledFeed:
         self._last_ns, self._step_ns = since_ns, timeframe_ns(timeframe)
         self._always_open = frozenset(always_open)
         self._grace_seconds, self._poll_seconds = grace_seconds, poll_seconds
+
+    def start_after(self, close_ns: int) -> None:
+        """Catch up from the first bar that closes after `close_ns`."""
+        self._last_ns = close_ns
 
     async def instants(self) -> AsyncIterator[Instant]:
         """Yield instants for as long as the feed is listened to.
