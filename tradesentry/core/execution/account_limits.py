@@ -149,6 +149,17 @@ def marked(
     )
 
 
+def paid(record: AccountRecord, amount: Decimal) -> AccountRecord:
+    """Return an account after a payment of `amount`, negative when paid out: no mark of performance changes."""
+    return replace(
+        record,
+        balance=record.balance + amount,
+        equity=record.equity + amount,
+        day_start_equity=record.day_start_equity + amount,
+        flows=record.flows + amount,
+    )
+
+
 def is_readable(record: AccountRecord) -> bool:
     """Say whether every number that a limit needs is one."""
     numbers = (record.equity, record.balance, record.flows, record.high_water_mark, record.day_start_equity)

@@ -57,15 +57,17 @@ class JournalOutage:
         """Whether nothing may be sent."""
         return self.since_ns is not None
 
-    def lost(self, error: JournalUnavailable) -> None:
-        """Note a commit that failed or was not confirmed; from now on nothing is sent."""
+    def lost(self) -> None:
+        """Note a commit that failed or was not confirmed; from now on nothing is sent.
+
+        The order store has told of the commit that failed first; here it is told again while it lasts.
+        """
         self._watch.is_journal_up = False
         if self.since_ns is None:
-            self.since_ns = self._clock.now_ns()
-            self._tell(f"{error} Nothing is sent; stops and targets at the venue go on working.")
+            self.since_ns, self._told_at = self._clock.now_ns(), self._clock.monotonic()
 
     async def wait(self, buffer: EventBuffer) -> None:
-        """Wait until the journal answers and the lease is renewed; sending stays forbidden until `ended`.
+        """Wait until the journal answers and the lease is renewed; sending stays forbidden until `answers`.
 
         Args:
             buffer: What is heard meanwhile, for the alerts.
@@ -89,18 +91,19 @@ class JournalOutage:
             self._fence.renewed(asked)
             return
 
+    def answers(self) -> None:
+        """Note that the journal is read and written again; RECONCILING holds everything but stops back from now on."""
+        self._watch.is_journal_up = True
+
     def ended(self) -> None:
-        """Note that the account was recovered after an outage: sending is allowed again."""
+        """Note that the account was recovered after an outage."""
         if self.since_ns is not None:
             away = (self._clock.now_ns() - self.since_ns) / NS_PER_SECOND
             self._alert("journal_back", f"The database answers again after {away:.0f} s; the account is reconciled.")
         self.since_ns = None
-        self._watch.is_journal_up = True
 
     def _remind(self, error: JournalUnavailable, buffer: EventBuffer) -> None:
         if self._clock.monotonic() - self._told_at >= ALERT_SECONDS:
-            self._tell(f"{error} {len(buffer)} events wait. Start PostgreSQL, or flatten with the break-glass command.")
-
-    def _tell(self, text: str) -> None:
-        self._told_at = self._clock.monotonic()
-        self._alert("journal_away", text)
+            self._told_at = self._clock.monotonic()
+            text = f"{error} {len(buffer)} events wait. Start PostgreSQL, or flatten with the break-glass command."
+            self._alert("journal_away", text)

@@ -16,11 +16,12 @@ from typing import Any, Final, TypeAlias
 from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import JournalUnavailable, LeaseLost
 from tradesentry.core.domain.events import BrokerEvent
-from tradesentry.core.domain.live_account import AccountChange, LiveOrder, OrderMoved, TradeOpened
+from tradesentry.core.domain.live_account import AccountChange, LiveOrder, MoneyMoved, OrderMoved, TradeOpened
 from tradesentry.core.domain.live_orders import Evidence as Source
 from tradesentry.core.domain.live_orders import OrderIntent, OrderStatus
 from tradesentry.core.domain.money import ZERO
 from tradesentry.core.execution.account_book import AccountBook
+from tradesentry.core.execution.account_limits import paid
 from tradesentry.core.execution.journal_port import Journal, JournalTransaction
 from tradesentry.core.execution.journal_rows import LOCAL, AccountRecord, AttemptKind, Lease, LiveState, Transition
 from tradesentry.core.execution.lease import SelfFence
@@ -189,6 +190,8 @@ class OrderStore:
         self._alert = alert
         self._lock = asyncio.Lock()
         self._unconfirmed: dict[str, int] = {}
+        self.n_reloads = 0
+        """How often the account was read anew; whoever keeps a copy of it then reads it again."""
         self.sent_ns: dict[tuple[int, int], int] = {}
         """When each request of this owner or the one before was committed, by (seq, attempt)."""
 
@@ -219,6 +222,7 @@ class OrderStore:
                     async with begin as transaction:
                         writing = Writing(transaction, self.book, str(self.lease.account_id))
                         yield writing
+                        record = await self._pay(writing)
                         await writing.store()
             except JournalUnavailable as error:
                 self.fail(str(error))
@@ -226,11 +230,21 @@ class OrderStore:
             except LeaseLost:
                 self.fence.lose()
                 raise
+        self.record = record or self.record
         for code, text in writing.alerts:
             self._alert(code, text)
         if writing.changes:
             for listener in tuple(self.listeners):
                 listener(writing.changes)
+
+    async def _pay(self, writing: Writing) -> AccountRecord | None:
+        """Keep payments out of the account's marks, in the transaction that journals them."""
+        amount = sum((change.amount for change in writing.changes if isinstance(change, MoneyMoved)), ZERO)
+        if not amount or self.record is None:
+            return None
+        record = paid(self.record, amount)
+        await writing.transaction.put_account(record)
+        return record
 
     def check(self) -> None:
         """Refuse to go on after a failed commit.
@@ -269,6 +283,7 @@ class OrderStore:
             self.book.clear()
             self.book.load(stored, events)
             self.record = stored.account
+            self.n_reloads += 1
             for attempt in stored.attempts:
                 self.sent_ns.setdefault((attempt.seq, attempt.attempt), attempt.sending_ns)
             self.is_away = False

@@ -10,7 +10,7 @@ from typing import Final
 from tradesentry.core.broker.base_broker import BaseBroker, OrderReport
 from tradesentry.core.domain.errors import ReconciliationFailed
 from tradesentry.core.domain.events import EventKind, OrderTerms
-from tradesentry.core.domain.live_account import AccountChange, LiveTrade, ProtectionMoved, TradeOpened
+from tradesentry.core.domain.live_account import AccountChange, LiveTrade
 from tradesentry.core.domain.live_orders import Evidence, OrderStatus, parse_client_order_id
 from tradesentry.core.domain.money import ZERO
 from tradesentry.core.domain.venue import OpenTrade
@@ -37,14 +37,11 @@ from tradesentry.core.execution.repairs import (
     UnitsDiffer,
     VenueReport,
     applied,
-    tightest,
 )
 from tradesentry.core.execution.trade_file import STOP_LOSS, TAKE_PROFIT, GuardGone, GuardSet, TradeEvidence
 from tradesentry.core.execution.venue_look import LOOKS, take_report
 
 MISMATCH: Final = "mismatch"
-_SCAN: Final = 10_000
-"""Newest events that are searched for stops that were set before this process knew the account."""
 _KIND_OF: Final = {
     OrderStatus.CANCELED: EventKind.ORDER_CANCELED,
     OrderStatus.EXPIRED: EventKind.ORDER_EXPIRED,
@@ -77,27 +74,9 @@ class VenueComparison:
     ) -> None:
         self._broker, self._store, self._watch = broker, store, watch
         self._guard, self._catch_up, self._tell = guard, catch_up, tell
-        self._stops: dict[str, float] = {}
         self._last = JournalState(None, 0, ZERO, {}, {})
         self.report: VenueReport | None = None
         """The last consistent look."""
-        store.listeners.append(self._listen)
-
-    async def remember_stops(self) -> None:
-        """Search the newest events for the tightest stop of every open trade of ours; once, after the book was read."""
-        book, store = self._store.book, self._store
-        trades = {ref: trade for ref, trade in book.trades.items() if trade.seq is not None}
-        for trade in trades.values():
-            self._see_stop(trade, trade.initial_stop, trade.stop_loss)
-        if not trades or book.log_id is None:
-            return
-        after = max(0, book.cursor - _SCAN)
-        for event in await store.journal.read_events(store.lease, book.log_id, after=after, limit=_SCAN):
-            if event.kind is not EventKind.PROTECTION:
-                continue
-            facts = book.facts(event)
-            if facts.which == STOP_LOSS and facts.trade_ref in trades:
-                self._see_stop(trades[facts.trade_ref], facts.price)
 
     async def compare(self, *, with_trades: bool = True) -> list[Repair]:
         """Return what a look at the venue found, after it was carried out.
@@ -163,7 +142,7 @@ class VenueComparison:
             orders=dict(book.orders),
             trades=dict(book.trades),
             known_ids=last.known_ids | await self._known_ids(report),
-            stops={ref: stop for ref, stop in self._stops.items() if ref in book.trades},
+            stops={ref: stop for ref in book.trades if (stop := book.tightest_stop(ref)) is not None},
             blocked=last.blocked,
             asked=last.asked & frozenset(book.open_orders),
             balance_gap=last.balance_gap,
@@ -255,19 +234,6 @@ class VenueComparison:
         said = VenueSaid(self._key(report), _KIND_OF[shown.status], shown.venue_order_id, reason=shown.reason)
         if shown.client_order_id is not None:
             writing.note(shown.client_order_id, said, source=Evidence.POLL)
-
-    def _listen(self, changes: Sequence[AccountChange]) -> None:
-        """Keep the tightest stop of every trade as the venue confirms them."""
-        for change in changes:
-            if isinstance(change, ProtectionMoved) and change.which == STOP_LOSS:
-                self._see_stop(change.trade, change.old, change.new)
-            elif isinstance(change, TradeOpened):
-                self._see_stop(change.trade, change.trade.stop_loss)
-
-    def _see_stop(self, trade: LiveTrade, *stops: float | None) -> None:
-        tight = tightest(trade.side, (self._stops.get(trade.trade_ref), *stops))
-        if tight is not None:
-            self._stops[trade.trade_ref] = tight
 
 
 def _writes(repair: Repair) -> bool:

@@ -1,0 +1,313 @@
+"""Bring an account to where it may trade: after a start, a reconnect, a takeover and a return of the database alike.
+
+One code path, in this order:
+
+1. RECONCILING is stored, with the state to return to;
+2. nothing is sent before the old owner's last request must have left (takeover);
+3. connect; the account must be the linked one; look at the clock;
+4. the event stream is opened into a buffer, *then* a snapshot is taken;
+5. events since the cursor until they are complete, then what the buffer holds;
+6. orders of unknown outcome are resolved by evidence; one that cannot be yet blocks its instrument, nothing waits;
+7. journal and venue are compared;
+8. repairs are stored as new rows, and every open trade has its stop;
+9. back to ACTIVE, REDUCING or HALTED, as the causes that are left say.
+
+What fails is tried again with growing pauses and an alert every 60 s; the account stays RECONCILING meanwhile. After an
+outage of the journal the first step is to read it again, because what it holds is not known.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from pydantic import Field
+
+from tradesentry.core.broker.base_broker import BaseBroker
+from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
+from tradesentry.core.domain.errors import (
+    AccountMismatch,
+    BrokerAuthError,
+    BrokerError,
+    JournalUnavailable,
+    LeaseLost,
+    ReconciliationFailed,
+)
+from tradesentry.core.domain.live_orders import Evidence
+from tradesentry.core.domain.venue import AccountState
+from tradesentry.core.execution.account_limits import (
+    RECOVERING,
+    AccountLimits,
+    Judgment,
+    causes_of,
+    rearmed,
+    reason_of,
+    settled_state,
+)
+from tradesentry.core.execution.event_follower import EventFollower
+from tradesentry.core.execution.journal_outage import JournalOutage
+from tradesentry.core.execution.journal_rows import AccountRecord, LiveState
+from tradesentry.core.execution.order_manager import OrderManager
+from tradesentry.core.execution.repairs import OwnIdUnknown, Repair
+from tradesentry.core.execution.venue_comparison import VenueComparison
+from tradesentry.core.execution.venue_look import AccountLink, check_link
+from tradesentry.core.utils.config_model import FrozenModel
+
+FINAL: Final = (AccountMismatch, BrokerAuthError, LeaseLost)
+"""Errors that no repetition heals."""
+
+
+class RecoverySettings(FrozenModel):
+    """How recovery repeats itself."""
+
+    first_pause_seconds: float = Field(1.0, gt=0, le=60, description="Pause after the first failed attempt.")
+    last_pause_seconds: float = Field(30.0, gt=0, le=600, description="Longest pause between attempts.")
+    alert_seconds: float = Field(60.0, gt=0, le=3_600, description="How often a recovery that fails tells somebody.")
+
+
+class Recovery:
+    """Recovers one account, and looks after its limits.
+
+    Args:
+        broker: The venue.
+        orders: The account's orders; its journal is read here.
+        clock: Time.
+        link: What the account was when it was linked.
+        outage: Watches whether the journal answers.
+        limits: What the account may lose.
+        settings: How recovery repeats itself.
+        alert: Tells people directly.
+        wait_seconds: Nothing is sent before that (`Claim.wait_seconds`), counted from now.
+    """
+
+    def __init__(
+        self,
+        broker: BaseBroker,
+        orders: OrderManager,
+        clock: Clock,
+        *,
+        link: AccountLink,
+        outage: JournalOutage,
+        limits: AccountLimits,
+        settings: RecoverySettings | None = None,
+        alert: Callable[[str, str], None],
+        wait_seconds: float = 0.0,
+    ) -> None:
+        self._broker, self.orders, self._clock = broker, orders, clock
+        self._link, self.outage, self._limits = link, outage, limits
+        self._settings, self._alert = settings or RecoverySettings(), alert
+        self._store, self._gates = orders.store, orders.gates
+        self._ready_at = clock.monotonic() + wait_seconds
+        self.follower = EventFollower(broker)
+        self.comparison = VenueComparison(
+            broker,
+            self._store,
+            self._gates.watch,
+            guard=orders.guard,
+            catch_up=orders.catch_up,
+            tell=alert,
+        )
+        self.last_seconds = 0.0
+        """How long the last recovery took."""
+        self._is_loaded = False
+        self._is_running = False
+
+    async def recover(self, why: str = "start") -> LiveState:
+        """Bring the account to where it may trade and return the state that it is in then.
+
+        Args:
+            why: What made it necessary: start, reconnect, takeover, journal, or a person.
+
+        Raises:
+            AccountMismatch: The venue shows another account.
+            BrokerAuthError: The venue does not accept the token or password.
+            LeaseLost: The account is another's now.
+        """
+        began, told, pause = self._clock.monotonic(), None, self._settings.first_pause_seconds
+        while True:
+            try:
+                state = await self._attempt(why)
+            except FINAL:
+                raise
+            except JournalUnavailable:
+                self.outage.lost()
+                await self.outage.wait(self.follower.buffer)
+                continue
+            except BrokerError as error:
+                now = self._clock.monotonic()
+                if told is None or now - told >= self._settings.alert_seconds:
+                    told = now
+                    self._alert("recovery_fails", f"The account is not recovered after {now - began:.0f} s: {error}")
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, self._settings.last_pause_seconds)
+                continue
+            self.last_seconds = self._clock.monotonic() - began
+            return state
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Keep the event stream open inside the block: somebody takes from `follower` as events come."""
+        self._is_running = True
+        self.follower.open()
+        try:
+            yield
+        finally:
+            self._is_running = False
+
+    async def _attempt(self, why: str) -> LiveState:
+        if self._store.is_away or not self._is_loaded:
+            await self.orders.load()
+            self._is_loaded = True
+        await self._enter(why)
+        self.outage.answers()
+        await self._clock.sleep(max(0.0, self._ready_at - self._clock.monotonic()))
+        state = await self._connect()
+        self.follower.open()
+        try:
+            await self._start_log(state)
+            await self.orders.catch_up()
+            await self._drain()
+            await self.orders.resolve()
+            repairs = await self.comparison.compare()
+            await self._drain()
+            await self.orders.protect_all()
+            return await self._leave(repairs)
+        finally:
+            if not self._is_running:
+                await self.follower.close()
+
+    async def _enter(self, why: str) -> None:
+        """Step 1: store RECONCILING and the state to return to; the causes of that state stay in the reason."""
+        record = self._store.record
+        if record is None:
+            return
+        causes = {RECOVERING: why} | {
+            code: text for code, text in causes_of(record.reason).items() if code != RECOVERING
+        }
+        await self._store.save_record(
+            replace(record, state=LiveState.RECONCILING, return_state=settled_state(record), reason=reason_of(causes))
+        )
+
+    async def _connect(self) -> AccountState:
+        """Step 3: connect, prove the account, look at the clock."""
+        state = await self._broker.connect()
+        check_link(self._link, state)
+        await self.look_at_clock()
+        return state
+
+    async def look_at_clock(self) -> None:
+        """Read the venue's clock; a difference is reported from 1 s, and the gates deny from 5 s."""
+        sample = await self._broker.server_clock()
+        self._gates.watch.note_clock(sample, now_ns=self._clock.now_ns())
+        offset = sample.offset_ns / NS_PER_SECOND
+        if abs(offset) > self._gates.settings.clock_warn_seconds:
+            deny = self._gates.settings.clock_deny_seconds
+            text = f"The venue's clock is {offset:+.2f} s from ours; above {deny:g} s nothing is opened."
+            self._alert("clock_offset", f"{text} Synchronize this machine's clock.")
+
+    async def _start_log(self, state: AccountState) -> None:
+        """Begin to follow a numbering that the journal does not know: everything before it is in the snapshot."""
+        book = self._store.book
+        if book.log_id == state.log_id:
+            return
+        known = book.log_id
+        async with self._store.writing() as writing:
+            book.start_log(state.log_id, state.last_seq)
+            book.anchor(state)
+            await writing.transaction.advance_cursor(state.log_id, start=state.last_seq)
+            if known is not None:
+                text = f"The venue numbers its events anew ({known} is {state.log_id} now)"
+                writing.alert("event_log_replaced", f"{text}; the account was taken from a full snapshot.")
+
+    async def _drain(self) -> None:
+        """Step 5, second half: journal what the stream brought meanwhile."""
+        events = self.follower.buffer.take()
+        try:
+            await self.orders.ingest(events, evidence=Evidence.STREAM)
+        except BrokerError:
+            self.follower.buffer.put_back(events)
+            raise
+
+    async def _leave(self, repairs: Sequence[Repair]) -> LiveState:
+        """Step 9: go to the state that the causes which are left ask for."""
+        reading = await self.read_money()
+        if reading is None:
+            raise ReconciliationFailed(
+                "Balance and events of the venue do not come to rest, so no limit can be judged."
+            )
+        record = self._store.record
+        behind = next((repair for repair in repairs if isinstance(repair, OwnIdUnknown)), None)
+        judgment = self._judge(record, reading)
+        record = judgment.record
+        causes = {code: text for code, text in causes_of(record.reason).items() if code != RECOVERING}
+        state = settled_state(record)
+        if behind is not None:
+            causes["journal_behind"] = f"the venue holds our order {behind.client_order_id}, the journal does not"
+            state = LiveState.HALTED
+        judgment = replace(judgment, record=replace(record, state=state, return_state=None, reason=reason_of(causes)))
+        await self._settle(judgment)
+        self.outage.ended()
+        return state
+
+    # Limits
+
+    async def read_money(self) -> AccountState | None:
+        """Return the account's money as of the book's own newest event; None when it cannot be read so.
+
+        A reading that contains a payment which the book has not heard of would look like a profit.
+        """
+        for _ in range(5):
+            reading = await self._broker.get_balance()
+            if reading.last_seq > self._store.book.cursor:
+                await self.orders.catch_up()
+            if reading.last_seq == self._store.book.cursor:
+                return reading
+        return None
+
+    async def look_at_money(self) -> LiveState:
+        """Judge the account by a fresh reading, store what follows and act on it; return the state."""
+        reading: AccountState | None = None
+        try:
+            reading = await self.read_money()
+        except (LeaseLost, JournalUnavailable):
+            raise
+        except BrokerError:
+            reading = None
+        if reading is not None:
+            self.orders.note_account(reading)
+        before = self._store.record
+        if before is not None:
+            judgment = self._limits.judge(before, reading, flows=before.flows)
+            if judgment is not None and judgment.record != before:
+                await self._settle(judgment)
+        return self._store.state
+
+    def _judge(self, record: AccountRecord | None, reading: AccountState) -> Judgment:
+        self.orders.note_account(reading)
+        judgment = self._limits.judge(record, reading, flows=record.flows if record is not None else 0 * reading.equity)
+        if judgment is None:
+            raise ReconciliationFailed(f"The venue says that the equity is {reading.equity}; no limit can be judged.")
+        return judgment
+
+    async def _settle(self, judgment: Judgment) -> None:
+        """Store a judgment before it takes effect, then act on it."""
+        record = judgment.record
+        async with self._store.writing() as writing:
+            await writing.transaction.put_account(record)
+            if judgment.warning:
+                writing.alert("drawdown_warning", judgment.warning)
+            for code in judgment.new_causes:
+                text = f"The account is {settled_state(record).value}: {causes_of(record.reason)[code]}."
+                writing.alert(code, f"{text} See docs/runbooks/kill_switch.md.")
+        self._store.record = record
+        if record.state is LiveState.RECONCILING or not judgment.clears_entries:
+            return
+        await self.orders.cancel_entries(record.reason)
+        if record.state is LiveState.HALTED and self._limits.settings.flatten_on_halt:
+            await self.orders.flatten(record.reason)
+
+    async def rearm(self) -> LiveState:
+        """Lift what only a person may lift; limits begin anew at the present equity."""
+        if self._store.record is not None:
+            await self._store.save_record(rearmed(self._store.record))
+        return self._store.state
