@@ -144,7 +144,8 @@ def backwards(evidence: Evidence, bounds: Bounds) -> Found:
                 for name in ("high_water_mark", "epoch")
                 if after[name] < before[name]
             ]
-            if _is_halted(before) and not _is_halted(after) and "re-arm" not in after["reason"]:
+            is_lifted = any(s.account == account and s.start_ns <= after["at_ns"] <= s.end_ns for s in evidence.rearmed)
+            if _is_halted(before) and not _is_halted(after) and not is_lifted:
                 found.append(f"I10: {account} went from halted to {after['trading_state']} by {after['reason']!r}")
         for span in _halts(journal.history):
             late = span.start_ns + int(bounds.halt_seconds * SECOND)

@@ -102,6 +102,10 @@ class Life:
             except JournalUnavailable:
                 await asyncio.sleep(0.05)
 
+    def may_decide(self) -> bool:
+        """Say whether anything new is wanted; nothing is once the soak calms down."""
+        return not self.given.calm_file.exists()
+
     def _forget(self) -> None:
         self.is_zombie = True
         for _, fence, _, _ in self._held.values():

@@ -61,6 +61,8 @@ class VenueFile:
     executed: list[Row] = field(default_factory=list)
     manual: set[int] = field(default_factory=set)
     """Numbers of transactions that somebody made by hand."""
+    baseline: int = 0
+    """Transactions before the account was first connected to; they are in no journal."""
     final: Row = field(default_factory=dict)
     """balance, equity, trades and orders at the end."""
 
@@ -96,6 +98,8 @@ class Evidence:
     """When a process had recovered the account and lived."""
     outages: list[Span] = field(default_factory=list)
     """From the death of the database until it took connections again."""
+    rearmed: list[Span] = field(default_factory=list)
+    """When a person lifted a halt."""
     hits: Counter[str] = field(default_factory=Counter)
 
 
@@ -108,6 +112,8 @@ def read_venue(path: Path) -> tuple[dict[str, VenueFile], Counter[str]]:
         what = said["what"]
         if what == "tx":
             accounts[said["account"]].transactions.append({**said["tx"], "at": said["at"]})
+        elif what == "start":
+            accounts[said["account"]].baseline = said["last_seq"]
         elif what == "request":
             accounts[said["account"]].requests.append(said)
         elif what == "executed":

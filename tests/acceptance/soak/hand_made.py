@@ -21,6 +21,7 @@ class HandMade:
         self.balance = Decimal(100_000)
         self.seq = 0
         self.ids: dict[int, str] = {}
+        self.rearmed: list[Span] = []
 
     def tx(self, kind: str, raw: dict[str, Any], *, amount: Any = 0, **said: Any) -> str:
         """Add a transaction and its stored event; return its number."""
@@ -135,6 +136,10 @@ class HandMade:
         row |= {"balance": self.balance, "equity": self.balance, "high_water_mark": Decimal(mark)}
         self.journal.history.append(row)
 
+    def rearm(self) -> None:
+        """A person lifts a halt."""
+        self.rearmed.append(Span(self.now, self.now + 2 * SECOND, ACCOUNT))
+
     def evidence(self) -> Evidence:
         """Return everything."""
         trades = {p["trade_ref"]: p["units"] for p in self.journal.positions if p["units"]}
@@ -144,7 +149,7 @@ class HandMade:
         self.venue.final = {**final, "at": self.now}
         claims = [Claim(ACCOUNT, "soak-0-1", 1, START - SECOND)]
         active = [Span(START, self.now + SECOND, ACCOUNT)]
-        return Evidence({ACCOUNT: self.venue}, {ACCOUNT: self.journal}, claims, active)
+        return Evidence({ACCOUNT: self.venue}, {ACCOUNT: self.journal}, claims, active, rearmed=self.rearmed)
 
 
 def true_story(spoil: Callable[[HandMade], None] = lambda made: None) -> Evidence:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tests.acceptance.soak.agent import live
 from tests.acceptance.soak.naive import NaiveSession
 from tests.acceptance.soak.settings import AgentSettings, SoakSettings
+from tests.acceptance.soak.trader import TraderSession
 
 
 @dataclass(frozen=True)
@@ -21,5 +22,6 @@ class Mutant:
 
 
 MUTANTS = {
+    "M-": Mutant("the trader as it is", (), lambda given: live(given, TraderSession)),
     "M0": Mutant("retries on timeout, records after success", ("duplicates",), lambda given: live(given, NaiveSession)),
 }

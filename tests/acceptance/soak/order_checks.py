@@ -193,7 +193,7 @@ def false_absences(venue: VenueFile, journal: Journal) -> Found:
 def event_fold(venue: VenueFile, journal: Journal) -> Found:
     """I12: every event is stored, the cursor is at the end, and the tables are the fold of the events from zero."""
     stored = [row["seq"] for row in journal.events]
-    missing = set(range(1, len(venue.transactions) + 1)) - set(stored)
+    missing = set(range(venue.baseline + 1, len(venue.transactions) + 1)) - set(stored)
     found = [f"I12: {len(missing)} events are missing, the first {min(missing)}"] if missing else []
     found += [f"I12: event {seq} is stored {n} times" for seq, n in Counter(stored).items() if n > 1]
     cursor = max((row["contiguous_seq"] for row in journal.cursors), default=0)

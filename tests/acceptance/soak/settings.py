@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -122,11 +122,12 @@ class AgentSettings:
     runs: Mapping[uuid.UUID, uuid.UUID]
     """Run by the journal's account."""
     log: Path
+    calm_file: Path
+    """Nothing new is wanted once this file exists."""
     slot: int = 0
     life: int = 0
     crash_point: str = ""
     may_reclaim: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def owner(self) -> str:

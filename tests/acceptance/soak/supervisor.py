@@ -5,6 +5,7 @@ need and opens nothing that they could share.
 """
 
 import asyncio
+import importlib
 import json
 import os
 import random
@@ -26,12 +27,16 @@ from tests.acceptance.soak.settings import AgentSettings, SoakSettings
 from tests.acceptance.soak.venue import VenueProcess, VenueSettings
 from tests.support.postgres import DatabaseForTest, cloned, home_folder, provisioned
 from tests.support.processes import end, fork, is_alive
+from tradesentry.core.broker.oanda_client import OandaClient
+from tradesentry.core.domain.clock import SystemClock
 from tradesentry.core.utils.crash_points import POINTS
 from tradesentry.database.embedded import EmbeddedPostgres
 from tradesentry.database.roles import ADMIN, OWNER
 
 ACCOUNTS = ("001-001-1234567-001", "001-001-1234567-002")
 TICK_SECONDS = 0.01
+REARM_NS = 3 * 10**9
+"""A person's word to re-arm an account is obeyed within that time, or asked again."""
 
 
 @dataclass
@@ -146,6 +151,7 @@ class Soak:
 
     def run(self) -> Outcome:
         """Soak; return what happened."""
+        warm()
         with ExitStack() as stack:
             self.venue = VenueProcess(self._venue_settings())
             stack.callback(self._end_all)
@@ -159,14 +165,16 @@ class Soak:
                 account_ids={account_id: account for account, (account_id, _) in ids.items()},
                 runs=dict(ids.values()),
                 log=self._lives,
+                calm_file=self.folder / "calm",
             )
+            self.venue.tell("begin")
             self._rage()
             self._calm_down()
             venue, hits = read_venue(self.folder / "venue.jsonl")
             account_ids = {account: account_id for account, (account_id, _) in ids.items()}
             journal = asyncio.run(read_journal(self.database.database.url(OWNER), account_ids))
-            claims, active = self._read_lives()
-            evidence = Evidence(venue, journal, claims, active, self.database.outages, hits)
+            claims, active, rearmed = self._read_lives()
+            evidence = Evidence(venue, journal, claims, active, self.database.outages, rearmed, hits)
             return Outcome(evidence, self.kills, speed, self.database.version(), self.folder)
 
     def clean(self) -> None:
@@ -292,7 +300,7 @@ class Soak:
     def _calm_down(self) -> None:
         """Stop all faults, let the traders put everything in order, stop them cleanly."""
         self.venue.tell("calm")
-        self._note("calm")
+        (self.folder / "calm").touch()
         quiet, seconds = time.monotonic(), self.settings.times.settle
         is_frozen = False
         while time.monotonic() < quiet + seconds:
@@ -315,17 +323,26 @@ class Soak:
                 end(slot.pid)
         end(self.venue.pid)
 
-    def _read_lives(self) -> tuple[list[Claim], list[Span]]:
-        claims, spans = [], []
+    def _read_lives(self) -> tuple[list[Claim], list[Span], list[Span]]:
+        claims, spans, rearmed = [], [], []
         since: dict[tuple[str, str], int] = {}
         lines = self._lives.read_text(encoding="utf-8").splitlines() if self._lives.exists() else []
         for line in sorted(lines, key=lambda text: json.loads(text)["at"]):
             said = json.loads(line)
             if said["what"] == "claim":
                 claims.append(Claim(said["account"], said["sender"], said["epoch"], said["at"]))
+            elif said["what"] == "rearm":
+                rearmed.append(Span(said["at"], said["at"] + REARM_NS, said["account"]))
             elif said["what"] == "active":
                 since.setdefault((said["sender"], said["account"]), said["at"])
             elif said["what"] in ("gone", "dead"):
                 ended = [k for k in since if k[0] == said["sender"] and said.get("account", k[1]) == k[1]]
                 spans += [Span(since.pop(key), said["at"], key[1]) for key in ended]
-        return claims, spans
+        return claims, spans, rearmed
+
+
+def warm() -> None:
+    """Load what agents load on their first request, so that a life of 0.4 s does something."""
+    for name in ("anyio._backends._asyncio", "httpcore", "asyncpg.pool"):
+        importlib.import_module(name)
+    asyncio.run(OandaClient(base_url="http://127.0.0.1", stream_url="", token="", clock=SystemClock()).close())

@@ -159,11 +159,13 @@ def order_after_halt(made: HandMade) -> None:
     client = made.intent()
     order = made.accepted(client, kind="limit", price=1.0)
     made.stands(client, order, "accepted")
+    made.rearm()
     made.state("active", "re-armed")
 
 
 def silent_halt(made: HandMade) -> None:
     made.state("halted", "kill switch")
+    made.rearm()
     made.state("active", "re-armed")
 
 

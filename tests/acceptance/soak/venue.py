@@ -152,8 +152,8 @@ class Venue:
         for account, server in self.servers.items():
             server.venue.transfer(Decimal(0))
             await server.start()
-            self.log.write("start", account=account, balance=str(server.venue.state().balance))
-        self._tasks = [asyncio.create_task(self._move()), asyncio.create_task(self._meddle())]
+            self.log.write("start", account=account, last_seq=server.venue.last_seq)
+        self._tasks = [asyncio.create_task(self._move())]
         reader, writer = await asyncio.open_connection(sock=self._control)
         self._answer(writer, {account: server.url for account, server in self.servers.items()})
         while line := await reader.readline():
@@ -173,7 +173,9 @@ class Venue:
 
     async def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
         what = order["do"]
-        if what == "calm":
+        if what == "begin":
+            self._tasks.append(asyncio.create_task(self._meddle()))
+        elif what == "calm":
             self._calm()
         elif what == "freeze":
             self._is_moving = False
@@ -196,7 +198,8 @@ class Venue:
         self._write_hits()
         for server in self.servers.values():
             server.faults, server.venue.faults = FaultScript(), FaultScript()
-        self._tasks[1].cancel()
+        for task in self._tasks[1:]:
+            task.cancel()
 
     def _write_hits(self) -> None:
         for server in self.servers.values():
