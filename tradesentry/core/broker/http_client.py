@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import httpx
@@ -180,10 +181,16 @@ class HttpClient:
                 yield said
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return the one context of this process: reading the certificates takes 0.1 s, in which no other account moves."""
+    return httpx.create_ssl_context()
+
+
 def _client(
     url: str, headers: Mapping[str, str], limits: httpx.Limits, tls: ssl.SSLContext | None
 ) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(retries=0, limits=limits, verify=True if tls is None else tls)
+    transport = httpx.AsyncHTTPTransport(retries=0, limits=limits, verify=tls or _certificates())
     return httpx.AsyncClient(base_url=url, headers=dict(headers), transport=transport, timeout=None)  # noqa: S113
 
 
