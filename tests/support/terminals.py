@@ -59,7 +59,7 @@ def new_terminal(
         options: Of `FakeTerminal`.
     """
     clock = clock or FakeClock(TUESDAY_NS)
-    terminal = FakeTerminal(clock, faults=FaultScript.parse(faults, seed=seed), **options)
+    terminal = FakeTerminal(clock, **options)
     add_account(terminal, venue or new_terminal_venue(symbols, **(venue_options or {})), account, symbol, suffix)
     if quoted:
         for name in symbols:
@@ -69,6 +69,7 @@ def new_terminal(
         terminal.initialize()
         for name in symbols:
             terminal.symbol_select(f"{name}{suffix}")
+    terminal.disturb(FaultScript.parse(faults, seed=seed))
     return terminal
 
 

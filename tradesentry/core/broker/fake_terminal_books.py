@@ -57,6 +57,8 @@ class TerminalBooks:
         """On whose behalf the venue acts now."""
         self.ended_reason = ""
         """Why the venue ended the acting order."""
+        self.setting_off: DealRow | None = None
+        """The deal that two sides are set off on now: what they gain is its profit."""
         self.lag_ns = 0
         """After which the history shows what happened."""
         self._last_order, self._last_deal = 50_000_000, 70_000_000
@@ -95,10 +97,11 @@ class TerminalBooks:
         """Return the first open position of a symbol; netting has one at most."""
         return next((row for row in self.positions.values() if row.terms is symbol), None)
 
-    def mixed(self) -> list[tuple[PositionRow, DealRow]]:
+    def take_mixed(self) -> list[tuple[PositionRow, DealRow]]:
         """Return the positions that hold both sides after a fill, with the deal that netting books it on."""
-        rows = (row for row in self.positions.values() if len({leg.side for leg in row.legs.values()}) > 1)
-        return [(row, self._netting[row.identifier]) for row in rows if row.identifier in self._netting]
+        taken, self._netting = self._netting, {}
+        rows = [(self.positions.get(identifier), deal) for identifier, deal in taken.items()]
+        return [(row, deal) for row, deal in rows if row and len({leg.side for leg in row.legs.values()}) > 1]
 
     def drain(self) -> None:
         """Book what the venue has done since the last call."""
@@ -199,7 +202,7 @@ class TerminalBooks:
     def _reduced(self, said: Transaction) -> None:
         position = self.positions[self._holder[said["trade_id"]]]
         units, held = Decimal(said["units"]), abs(position.net)
-        deal = self._netting.get(position.identifier)
+        deal = self.setting_off
         if deal is not None:
             self.balance -= deal.amount
             deal.profit += Decimal(said["realized"])
@@ -221,8 +224,6 @@ class TerminalBooks:
             del position.legs[trade_id]
         if not position.legs:
             self.closed[position.identifier] = self.positions.pop(position.identifier)
-        if len({leg.side for leg in position.legs.values()}) < 2:
-            self._netting.pop(position.identifier, None)
 
     def _server_order(self, position: PositionRow, said: Transaction) -> OrderRow:
         """Return the order by which the server closes a position, one for all its parts."""

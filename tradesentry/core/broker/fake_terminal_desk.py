@@ -214,7 +214,7 @@ class TradeDesk:
     def _settle_up(self) -> None:
         """Book what the venue did, net what is opposite, and keep one stop and target for all parts of a position."""
         self.books.drain()
-        for position, deal in self.books.mixed():
+        for position, deal in self.books.take_mixed():
             self._net(position, deal)
         if not self.terms.is_hedging:
             shown = {trade.trade_id: trade for trade in self.venue.open_trades()}
@@ -229,8 +229,10 @@ class TradeDesk:
         """Set the two sides of a position off against each other at the price of the fill that mixed them."""
         sides = (Side.BUY, Side.SELL)
         units = min(sum((leg.units for leg in position.legs.values() if leg.side is side), ZERO) for side in sides)
+        self.books.setting_off = deal
         self.venue.offset([part for side in sides for part in shares(position, side, units)], deal.price)
         self.books.drain()
+        self.books.setting_off = None
 
     def _tell_time(self) -> None:
         self.venue.now_ns = max(self.venue.now_ns, self._clock.now_ns())

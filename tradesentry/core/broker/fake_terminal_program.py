@@ -166,6 +166,13 @@ class TerminalProgram:
             for server in self.servers.values():
                 server.catch_up()
 
+    def disturb(self, faults: FaultScript) -> None:
+        """From now on let a script say what goes wrong, on the way and in trading."""
+        with self._lock:
+            self.faults = faults
+            for server in self.servers.values():
+                server.faults = faults
+
     def restart(self) -> None:
         """Let the program die and come up again; who used it has to initialize again."""
         with self._lock:

@@ -312,7 +312,7 @@ def test_a_hanging_call_holds_nobody_up_and_gives_up_after_its_timeout():
         started.set()
         was_released.append(released.wait(5))
 
-    terminal = new_terminal(faults="no_reply at 3 on read", initialized=True, pause=hang)
+    terminal = new_terminal(faults="no_reply at 1 on read", initialized=True, pause=hang)
     answers = []
     thread = threading.Thread(target=lambda: answers.append((terminal.positions_get(), terminal.last_error()[0])))
 
