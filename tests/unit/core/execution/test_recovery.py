@@ -10,6 +10,7 @@ import pytest
 from tests.support.recovering import Site, play
 from tests.support.venues import entry
 from tradesentry.core.broker.base_broker import Unknown
+from tradesentry.core.broker.faults import FaultKind
 from tradesentry.core.domain.errors import AccountMismatch, LeaseLost
 from tradesentry.core.domain.live_orders import Evidence, OrderStatus, client_order_id
 from tradesentry.core.domain.orders import OrderType, Side
@@ -142,7 +143,7 @@ def test_a_page_with_a_hole_loses_no_fill():
 
     async def case():
         site = Site()
-        owner = await site.own(faults="page_incomplete at 1,2; lose_reply at 1 on place")
+        owner = await site.own(faults="page_incomplete at 3,4; lose_reply at 1 on place")
         await owner.recover()
         await owner.buy()
         await owner.recover("reconnect")
@@ -150,6 +151,7 @@ def test_a_page_with_a_hole_loses_no_fill():
 
     site, owner = play(case())
 
+    assert owner.faults.hits[FaultKind.PAGE_INCOMPLETE] == 2
     assert journal_fills(site) == venue_fills(site)
     assert owner.book.cursor == site.venue.last_seq
     assert not owner.book.has_hole
@@ -513,7 +515,7 @@ def test_a_lost_lease_ends_recovery():
 
 
 def test_while_the_journal_is_away_nothing_is_sent_and_nothing_is_missed():
-    """Section 6.4. Seen to fail: without the buffer the fills of the outage are there only after another poll."""
+    """Section 6.4. Seen to fail: where recovery does not read the journal again the account never comes back."""
 
     async def case():
         site = Site()
