@@ -18,6 +18,7 @@ from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.sweep import sweep
 from tradesentry.backtest.commands.walk_forward import walk_forward
 from tradesentry.database.commands import app as db_app
+from tradesentry.workers.live_command import live
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("backtest")(backtest_app)
 app.command("sweep")(sweep)
 app.command("walk-forward")(walk_forward)
+app.command("live")(live)
 app.command("check")(check)
 app.command("scan")(scan)
 app.command("report")(report)

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         None, validation_alias=_named("MT5_SERVER"), description="Server name as the terminal shows it."
     )
 
+    mt5_environment: Literal["practice", "live"] = Field(
+        "practice", validation_alias=_named("MT5_ENVIRONMENT"), description="Whether that account is a demo or real."
+    )
     mt5_gateway_url: str | None = Field(
         None, validation_alias=_named("MT5_GATEWAY_URL"), description="Gateway beside the terminal, http://HOST:PORT."
     )

@@ -13,10 +13,11 @@ from typing import Any
 import asyncpg
 
 from tradesentry.bootstrap.paper import open_paper, venue_instrument
-from tradesentry.bootstrap.parts import AccountFeed, OpenAccount, Opening, Stores, check_clock
+from tradesentry.bootstrap.parts import AccountFeed, LateRelay, OpenAccount, Opening, Stores, check_clock
 from tradesentry.bootstrap.venues import look_at_oanda, mt5_broker, oanda_link, open_mt5, open_oanda
+from tradesentry.core.broker.account_settings import paper_settings
 from tradesentry.core.broker.base_broker import CommandStamp
-from tradesentry.core.broker.commands import CommandGate
+from tradesentry.core.broker.commands import CommandGate, Throttle
 from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import ConfigError, nearest
 from tradesentry.core.execution.journal_rows import Lease
@@ -34,6 +35,8 @@ __all__ = [
     "AccountFeed", "OpenAccount", "Stores", "check_clock", "look_at_oanda", "mt5_broker", "notifier_of", "oanda_link",
     "open_account", "open_stores", "venue_instrument",
 ]  # fmt: skip
+
+NO_RATE = 1e9
 
 
 @asynccontextmanager
@@ -96,8 +99,19 @@ async def open_account(
     openers = {"paper": open_paper, "oanda": open_oanda, "mt5": open_mt5}
     if link.broker not in openers:
         raise ConfigError(f"There is no broker {link.broker!r}. {nearest(link.broker, openers)}")
-    gate = CommandGate(clock, max_send_seconds=MAX_SEND_SECONDS, may_send=_fence_of(lease, fence))
-    return await openers[link.broker](Opening(link, lease, runs, gate, stores, settings, clock))
+    late = LateRelay()
+    throttle = Throttle(clock, per_second=NO_RATE, burst=NO_RATE) if is_replayed(link) else None
+    gate = CommandGate(
+        clock, throttle=throttle, max_send_seconds=MAX_SEND_SECONDS, may_send=_fence_of(lease, fence), on_late=late
+    )
+    account = await openers[link.broker](Opening(link, lease, runs, gate, stores, settings, clock))
+    account.late = late
+    return account
+
+
+def is_replayed(link: LinkRecord) -> bool:
+    """Say whether an account lives on known bars, where no venue's rate has to be kept."""
+    return link.broker == "paper" and paper_settings(link.settings).is_replay
 
 
 def _fence_of(lease: Lease, fence: SelfFence) -> Callable[[CommandStamp], bool]:

@@ -1,13 +1,16 @@
 """Open a paper account: the venue as its log leaves it, on known bars or on a real venue's prices."""
 
 import asyncio
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
 
 from tradesentry.backtest.data import DataRequest, MarketData, load_market_data
+from tradesentry.backtest.engine import finish
 from tradesentry.bootstrap.parts import OpenAccount, Opening, converters_of, polled_feed, setup_of
 from tradesentry.bootstrap.venues import oanda_prices
 from tradesentry.core.broker.account_settings import PaperSettings, paper_settings
@@ -28,6 +31,7 @@ from tradesentry.core.market.calendar import CalendarSpec, build_calendar
 from tradesentry.core.market.feeds import ReplayClock, ReplayFeed
 from tradesentry.core.market.instruments import canonical_symbol, instrument
 from tradesentry.core.strategy.live_memory import LiveSetup
+from tradesentry.core.strategy.run_rules import rules_of
 from tradesentry.core.utils.kernel import new_records
 
 
@@ -113,7 +117,12 @@ def _paper_memory(o: Opening, settings: PaperSettings, setup: LiveSetup) -> Pape
         account["limits"][name] = np.inf
     spec = o.runs[0].config.calendar() if o.runs else CalendarSpec()
     rules = new_rules(bar_ns=timeframe_ns(settings.timeframe), pip=items[0].pip, weekend="hold")[0]
-    return PaperMemory(_markets(items, setup, currencies, spec), account, rules, MATCHING)
+    memory = PaperMemory(_markets(items, setup, currencies, spec), account, rules, MATCHING)
+    for m, item in enumerate(items):
+        for run in reversed(o.runs):
+            if item.symbol in run.symbols:
+                memory.books[m].rules = rules_of(run.config, pip=item.pip, is_always_open=item.is_always_open)
+    return memory
 
 
 def _markets(items: Sequence[Instrument], setup: LiveSetup, currencies: Sequence[str], spec: CalendarSpec) -> Any:
@@ -136,3 +145,46 @@ def venue_instrument(item: Instrument) -> VenueInstrument:
         item, item.symbol, digits, max(0, -int(step.as_tuple().exponent)), step, Decimal(str(item.unit_min)),
         Decimal(str(item.unit_max)), min_stop_distance=item.min_stop_pips * item.pip,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a replay came to, as a back-test counts it: what is open at the end is closed at the last prices."""
+
+    n_trades: int
+    net: float
+    """Account currency, after all costs."""
+    total_r: float
+    """Sum of the R-multiples of trades that have one."""
+    equity: float
+    n_open: int
+    """Trades that were open at the end; they are among `n_trades`."""
+
+
+def figures_of(venue: PaperVenue) -> Figures:
+    """Return what a paper account came to; the account itself is left as it is.
+
+    Args:
+        venue: After its last bar.
+    """
+    closed = [row for row in venue.transactions if row["kind"] == "order_filled" and row["is_closed"]]
+    r_multiples = [float(row["r_multiple"]) for row in closed if row.get("r_multiple") is not None]
+    whole = venue.memory
+    copy = PaperMemory(whole.markets, whole.account.copy(), whole.books[0].rules, whole.matching)
+    copy.load(whole.save())
+    copy.account["n_trades"] = copy.account["n_rejects"] = copy.account["n_equity"] = 0
+    finish(copy.desk, copy.account)
+    rest = copy.trades[: int(copy.account.n_trades[0])]
+    r_multiples += [float(row.r_multiple) for row in rest if np.isfinite(row.r_multiple)]
+    paid = sum((Decimal(row["amount"]) for row in venue.transactions if row["kind"] == "transfer"), Decimal(0))
+    balance, equity = float(copy.account.balance[0]), float(copy.account.equity[0])
+    start = venue_capital(venue) + float(paid)
+    return Figures(len(closed) + len(rest), balance - start, math.fsum(r_multiples), equity, len(rest))
+
+
+def venue_capital(venue: PaperVenue) -> float:
+    """Return the balance that a paper account began with, from its log."""
+    if not venue.transactions:
+        return float(venue.memory.account.balance[0])
+    first = venue.transactions[0]
+    return float(Decimal(first["balance"]) - Decimal(first.get("amount", 0)))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from tradesentry.core.broker.account_settings import PaperSettings, VenueSettings
-from tradesentry.core.broker.base_broker import BaseBroker
-from tradesentry.core.broker.commands import CommandGate
+from tradesentry.core.broker.base_broker import BaseBroker, CommandStamp, Outcome
+from tradesentry.core.broker.commands import CommandGate, LateSink
 from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
 from tradesentry.core.domain.errors import ClockSkew, ConfigError, nearest
 from tradesentry.core.domain.instruments import Instrument
@@ -45,6 +45,18 @@ class Stores:
     roster: AgentRoster
 
 
+class LateRelay:
+    """Hands outcomes that nobody awaited to whoever journals them, who is made after the broker."""
+
+    def __init__(self) -> None:
+        self.sink: LateSink | None = None
+
+    def __call__(self, name: str, stamp: CommandStamp, outcome: Outcome | BaseException) -> None:
+        """Pass an outcome on; before there is anybody to take it, nothing can have been sent."""
+        if self.sink is not None:
+            self.sink(name, stamp, outcome)
+
+
 @dataclass(slots=True)
 class OpenAccount:
     """The parts of one account, made and not yet started."""
@@ -60,6 +72,8 @@ class OpenAccount:
     """How many instants a replay has; 0 where nobody knows."""
     background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Work that runs as long as the account does."""
+    late: LateRelay = field(default_factory=LateRelay)
+    """Of the broker's gate."""
     others: list[BaseBroker] = field(default_factory=list)
     """Further connections to close."""
 

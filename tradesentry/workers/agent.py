@@ -77,6 +77,8 @@ class AgentSettings:
     """Of this installation."""
     slot: int
     """Place of this process in it; host and slot together own leases."""
+    name: str = ""
+    """Instead of the slot, for a command for one account."""
     brokers: tuple[str, ...] = ("paper", "oanda", "mt5")
     max_accounts: int = MAX_ACCOUNTS
     accounts: tuple[UUID, ...] | None = None
@@ -92,7 +94,7 @@ class AgentSettings:
     @property
     def owner(self) -> str:
         """Name on the leases."""
-        return f"{self.host}:{self.slot}"
+        return f"{self.host}:{self.name or self.slot}"
 
 
 @dataclass(slots=True)

@@ -216,6 +216,7 @@ class PaperLedger:
             realized=f"{realized:f}",
             effect="open" if is_open else "reduce",
             is_closed=isinstance(change, Reduced) and change.is_closed,
+            r_multiple=change.r_multiple if isinstance(change, Reduced) else None,
             amount=f"{realized - commission:f}",
             reason=reason,
         )

@@ -80,6 +80,8 @@ class Reduced:
     realized: float
     commission: float
     is_closed: bool
+    r_multiple: float | None = None
+    """Of the whole trade, when this closed it and its first stop was known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,4 +394,5 @@ def _closed(m: int, trade: Any, entry: _Open) -> list[Change]:
         price = (price * entry.initial_units - entry.exit_value) / entry.units
     realized, commission = float(trade.gross) - entry.realized, float(trade.commission) - entry.commission
     numbers = (entry.units, price, ts_ns, ExitReason(int(trade.exit_reason)), realized, commission, True)
-    return [*changes, Reduced(trade_id, m, entry.side, *numbers)]
+    r_multiple = float(trade.r_multiple)
+    return [*changes, Reduced(trade_id, m, entry.side, *numbers, r_multiple if np.isfinite(r_multiple) else None)]

@@ -206,6 +206,19 @@ class PolledFeed:
         """Catch up from the first bar that closes after `close_ns`."""
         self._last_ns = close_ns
 
+    async def past(self, start_ns: int, end_ns: int) -> list[Instant]:
+        """Return the instants whose bars opened from `start_ns` on and closed by `end_ns`, and go on after them.
+
+        Args:
+            start_ns: ns UTC.
+            end_ns: ns UTC.
+        """
+        self._last_ns = start_ns
+        found = await self._answers(start_ns, end_ns)
+        instants = list(self._instants_of(found, {}))
+        self._last_ns = max([start_ns, *(instant.close_ns for instant in instants)])
+        return instants
+
     async def instants(self) -> AsyncIterator[Instant]:
         """Yield instants for as long as the feed is listened to.
 
