@@ -172,9 +172,12 @@ class PortfolioOrchestrator:
         ]
         self._changes: list[AccountChange] = []
         self._as_of_ns = self._n_reloads = 0
-        self._asks_balance = broker.capabilities.min_poll_seconds == 0.0
+        self._is_near = broker.capabilities.min_poll_seconds == 0.0
+        """A venue in this process, which may be asked at every instant."""
         self._watchers = {} if broker.capabilities.native_exits else self._new_watchers()
         orders.listeners.append(self._changes.extend)
+        for lane in memory.lanes:
+            orders.name_run(lane.run, lane.strategy.name)
 
     def _new_watchers(self) -> dict[UUID, TradeWatcher]:
         """Return a watcher per run, for a venue without exits of its own."""
@@ -295,6 +298,10 @@ class PortfolioOrchestrator:
         """Take in what the venue did; where that cannot be had now, the polls make up for it."""
         try:
             await self._orders.catch_up()
+            if self._is_near:
+                # A replay may pass hours between two polls.
+                sample = await self._broker.server_clock()
+                self._orders.gates.watch.note_clock(sample, now_ns=self._clock.now_ns())
         except FINAL:
             raise
         except BrokerError as error:
@@ -302,7 +309,7 @@ class PortfolioOrchestrator:
 
     async def _balance(self) -> Decimal:
         """Return the balance: asked for where the venue is ours, as its events tell it elsewhere."""
-        if self._asks_balance:
+        if self._is_near:
             return (await self._broker.get_balance()).balance
         return self._orders.book.balance
 
