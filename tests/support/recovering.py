@@ -24,7 +24,7 @@ from tradesentry.core.execution.polls import Polls, PollSettings
 from tradesentry.core.execution.recovery import Recovery
 from tradesentry.core.execution.venue_look import AccountLink
 
-TTL = 3_600.0
+TTL = 864_000.0
 PATIENT = GateSettings(max_quote_age_seconds=300.0)
 """Quotes stand still in these tests unless age is what is tested."""
 

@@ -102,8 +102,11 @@ class EventFollower:
             self._news.clear()
             news = asyncio.ensure_future(self._news.wait())
             tasks: set[asyncio.Future[Any]] = {news} if self._task is None else {news, self._task}
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
+                await asyncio.gather(news, return_exceptions=True)
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
 
