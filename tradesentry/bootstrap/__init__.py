@@ -24,10 +24,7 @@ from tradesentry.core.execution.journal_rows import Lease
 from tradesentry.core.execution.lease import MAX_SEND_SECONDS, SelfFence
 from tradesentry.core.strategy.live_memory import LiveRunSpec
 from tradesentry.core.utils.notifier import Notifier
-from tradesentry.database.repositories.agents import AgentRoster, LinkRecord
-from tradesentry.database.repositories.journal import PostgresJournal
-from tradesentry.database.repositories.paper_log import PaperLog
-from tradesentry.database.repositories.runs import AgentRuns
+from tradesentry.database.repositories.agents import LinkRecord
 from tradesentry.database.session import create_pool, refuse_powerful_role
 from tradesentry.settings import Settings
 
@@ -54,8 +51,7 @@ async def open_stores(url: str, *, n_connections: int = 10) -> AsyncIterator[Sto
     await asyncio.to_thread(refuse_powerful_role, url)
     pool: asyncpg.Pool[Any] = await create_pool(url, n_connections=n_connections)
     try:
-        journal = PostgresJournal(pool)
-        yield Stores(journal, PaperLog(journal), AgentRuns(journal), AgentRoster(pool, journal))
+        yield Stores.over(pool)
     finally:
         try:
             await asyncio.wait_for(pool.close(), 5.0)

@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
+
+import asyncpg
 
 from tradesentry.core.broker.account_settings import PaperSettings, VenueSettings
 from tradesentry.core.broker.base_broker import BaseBroker, CommandStamp, Outcome
@@ -39,10 +41,22 @@ class AccountFeed(BarFeed, Protocol):
 class Stores:
     """Everything of the database that an agent uses."""
 
+    pool: "asyncpg.Pool[Any]"
     journal: PostgresJournal
     paper_log: PaperLog
     runs: AgentRuns
     roster: AgentRoster
+
+    @classmethod
+    def over(cls, pool: "asyncpg.Pool[Any]", *, is_synced: bool = True) -> Self:
+        """Return the stores on a pool.
+
+        Args:
+            pool: As `ts_agent`.
+            is_synced: See `PostgresJournal`.
+        """
+        journal = PostgresJournal(pool, is_synced=is_synced)
+        return cls(pool, journal, PaperLog(journal), AgentRuns(journal), AgentRoster(pool, journal))
 
 
 class LateRelay:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from tradesentry.bootstrap import OpenAccount, Stores, open_account
+from tradesentry.bootstrap import OpenAccount, Stores, is_replayed, open_account
 from tradesentry.bootstrap.desk import Desk, desk_of, orchestrator_of, specs_of
 from tradesentry.bootstrap.paper import Figures, figures_of
 from tradesentry.core.broker.paper import PaperBroker
@@ -133,6 +133,8 @@ class AccountSession:
 
     async def _open(self) -> Desk:
         self.link = await self._stores.roster.link(self._lease)
+        if is_replayed(self.link):
+            self._stores = Stores.over(self._stores.pool, is_synced=False)
         specs, _ = specs_of(self._wanted(await self._stores.runs.of_account(self._lease)))
         self._account = await open_account(
             self.link, self._lease, self._fence, specs, stores=self._stores, settings=self._settings, clock=self._clock

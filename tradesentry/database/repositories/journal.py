@@ -70,11 +70,16 @@ class PostgresJournal:
     Args:
         pool: Of `session.create_pool`, as `ts_agent`.
         commit_seconds: Longest wait for any answer of the database.
+        is_synced: A confirmed commit survives a crash of the server's machine; False for replays only, whose account
+            exists nowhere else.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", *, commit_seconds: float = COMMIT_SECONDS) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[Any]", *, commit_seconds: float = COMMIT_SECONDS, is_synced: bool = True
+    ) -> None:
         self._pool = pool
         self._commit_seconds = commit_seconds
+        self._durable = "on" if is_synced else "off"
 
     async def claim(
         self,
@@ -114,11 +119,11 @@ class PostgresJournal:
 
     def effect(self, lease: Lease) -> AbstractAsyncContextManager[JournalTransaction]:
         """Begin a transaction that may place an order: durable, and a number is allocated."""
-        return self._transaction(lease, _EFFECT, "on")
+        return self._transaction(lease, _EFFECT, self._durable)
 
     def fenced(self, lease: Lease, *, is_durable: bool = True) -> AbstractAsyncContextManager[JournalTransaction]:
         """Begin a transaction that places nothing; `is_durable=False` for what the venue can repeat."""
-        return self._transaction(lease, _FENCED, "on" if is_durable else "off")
+        return self._transaction(lease, _FENCED, self._durable if is_durable else "off")
 
     async def read_account(self, lease: Lease) -> AccountJournal:
         """Return all that recovery starts from."""
@@ -199,7 +204,7 @@ class PostgresJournal:
     @asynccontextmanager
     async def writing(self, lease: Lease) -> AsyncIterator[PostgresTransaction]:
         """Begin a fenced, durable transaction with statements of its own; for repositories."""
-        async with self._transaction(lease, _FENCED, "on") as transaction:
+        async with self._transaction(lease, _FENCED, self._durable) as transaction:
             yield transaction
 
     @asynccontextmanager
