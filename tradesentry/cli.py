@@ -19,6 +19,7 @@ from tradesentry.backtest.commands.sweep import sweep
 from tradesentry.backtest.commands.walk_forward import walk_forward
 from tradesentry.database.commands import app as db_app
 from tradesentry.workers.live_command import live
+from tradesentry.workers.mt5_gateway_command import mt5_gateway
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,7 @@ app.command("backtest")(backtest_app)
 app.command("sweep")(sweep)
 app.command("walk-forward")(walk_forward)
 app.command("live")(live)
+app.command("mt5-gateway")(mt5_gateway)
 app.command("check")(check)
 app.command("scan")(scan)
 app.command("report")(report)

@@ -1,5 +1,6 @@
-"""`tradesentry mt5-gateway`: the command. What it does is in `mt5_gateway`, imported when it runs: the root command line
-must start quickly.
+"""`tradesentry mt5-gateway`: the command. What it does is in `mt5_gateway`, which is imported when it runs.
+
+Separate because the root command line must start quickly.
 """
 
 import asyncio

@@ -219,7 +219,27 @@ class Mt5Terminal:
                 code="log_failed",
             ) from error
 
+    def fitting_symbols(self) -> dict[str, str]:
+        """Log in and return which symbol each instrument of ours probably is, for a person to confirm.
+
+        Raises:
+            BrokerError: The terminal cannot be opened, or is logged in to another account.
+        """
+        self._owner = threading.get_ident()
+        self._log_in()
+        return propose_symbols(self.call("symbols_get"))
+
     def _connect(self) -> None:
+        self._log_in()
+        if not self.link.symbols:
+            pins = ", ".join(f"{symbol}: {name}" for symbol, name in propose_symbols(self.call("symbols_get")).items())
+            raise ConfigError(
+                f"The account has no pinned symbols. What fits: {pins:.600}. Confirm them once in the configuration."
+            )
+        self.read_symbols()
+        self.filling.clear()
+
+    def _log_in(self) -> None:
         link = self.link
         if self._package is None:
             self._package = _package()
@@ -235,12 +255,6 @@ class Mt5Terminal:
                 raise BrokerAuthError(f"{said} Check MT5_LOGIN, MT5_PASSWORD and MT5_SERVER.")
             raise BrokerUnavailable(f"{said} Check that it is installed, running and logged in.")
         self._check_account(self.call("account_info"))
-        if not link.symbols:
-            fits = propose_symbols(self.call("symbols_get"))
-            pins = ", ".join(f"{symbol}={name}" for symbol, name in fits.items())
-            raise ConfigError(f"No symbols are pinned. Confirm and set MT5_SYMBOLS; what fits: {pins:.600}.")
-        self.read_symbols()
-        self.filling.clear()
 
     def _check_account(self, info: Any) -> None:
         link = self.link
