@@ -90,6 +90,11 @@ class BookTables:
         """Events of the present log are complete up to here."""
         return self._through.get(self.log_id or "", 0)
 
+    def has_heard(self, event: BrokerEvent) -> bool:
+        """Say whether an event was folded in before; then it is stored as well."""
+        through = self._through.get(event.log_id, -1)
+        return event.seq <= through or event.seq in self._beyond.get(event.log_id, ())
+
     @property
     def has_hole(self) -> bool:
         """Whether a newer event of the present log was heard than the cursor's next."""

@@ -208,7 +208,10 @@ class OrderManager:
             JournalUnavailable: Not stored; the book is as before. Keep the events.
             LeaseLost: Another owner acts for the account.
         """
+        # Most events come three times: with the reply, on the stream, when asked. What the book heard is stored.
+        events = [event for event in events if not self.book.has_heard(event)]
         if not events:
+            self.gates.watch.note_hole(is_open=self.book.has_hole, now_ns=self._clock.now_ns())
             return []
         strangers = await self._recall(events)
         is_durable = any(self.book.facts(event).kind.value.startswith("order_") for event in events)

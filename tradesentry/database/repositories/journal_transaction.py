@@ -35,8 +35,22 @@ _CURSOR: Final = """
 WITH c AS (SELECT greatest($3::bigint, (SELECT contiguous_seq FROM event_cursors
                                          WHERE account_id = $1 AND log_id = $2), 0) AS since),
      e AS (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM venue_events
-            WHERE account_id = $1 AND log_id = $2 AND seq > (SELECT since FROM c))
-SELECT coalesce((SELECT max(e.seq) FROM e, c WHERE e.seq = c.since + e.n), (SELECT since FROM c))
+            WHERE account_id = $1 AND log_id = $2 AND seq > (SELECT since FROM c)),
+     n AS (SELECT coalesce((SELECT max(e.seq) FROM e, c WHERE e.seq = c.since + e.n), (SELECT since FROM c)) AS seq),
+     l AS (UPDATE account_leases SET log_id = $2 WHERE account_id = $1 AND log_id IS DISTINCT FROM $2)
+INSERT INTO event_cursors (account_id, log_id, user_id, epoch, contiguous_seq) SELECT $1, $2, $4, $5, n.seq FROM n
+    ON CONFLICT (account_id, log_id) DO UPDATE
+       SET epoch = excluded.epoch, contiguous_seq = excluded.contiguous_seq, updated_at = now()
+RETURNING contiguous_seq
+"""
+_FILLS: Final = """
+INSERT INTO fills (account_id, user_id, epoch, fill_id, leg, venue_order_id, client_order_id, trade_ref, instrument,
+                   side, units, price, commission, swap, realized, effect, ts_ns)
+SELECT $1, $2, $3, f.*
+  FROM unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::smallint[],
+              $11::numeric[], $12::numeric[], $13::numeric[], $14::numeric[], $15::numeric[], $16::text[],
+              $17::bigint[]) AS f
+    ON CONFLICT (account_id, fill_id, leg) DO NOTHING RETURNING fill_id, leg
 """
 
 
@@ -241,39 +255,26 @@ class PostgresTransaction:
 
     async def advance_cursor(self, log_id: str, *, start: int = 0) -> int:
         """Move the cursor over contiguous events and return it; `start` is where a new log begins."""
-        rows = await self.fetch(_CURSOR, self._lease.account_id, log_id, start)
-        cursor = int(rows[0][0])
-        await self._upsert("event_cursors", "account_id, log_id", log_id=log_id, contiguous_seq=cursor)
-        await self.fetch(
-            "UPDATE account_leases SET log_id = $2 WHERE account_id = $1 AND log_id IS DISTINCT FROM $2",
-            self._lease.account_id, log_id,
-        )  # fmt: skip
-        return cursor
+        account_id, user_id, epoch = self._who
+        rows = await self.fetch(_CURSOR, account_id, log_id, start, user_id, epoch)
+        return int(rows[0]["contiguous_seq"])
 
     async def add_fills(self, fills: Sequence[Fill]) -> list[Fill]:
         """Store fills, ignoring known ones; return the new ones."""
-        new = []
-        for fill in fills:
-            rows = await self.insert(
-                "fills",
-                "ON CONFLICT (account_id, fill_id, leg) DO NOTHING RETURNING leg",
-                fill_id=fill.fill_id,
-                leg=fill.leg,
-                venue_order_id=fill.venue_order_id,
-                client_order_id=fill.client_order_id,
-                trade_ref=fill.trade_ref,
-                instrument=fill.symbol,
-                side=int(fill.side),
-                units=fill.units,
-                price=_price(fill.price),
-                commission=fill.commission,
-                swap=fill.swap,
-                realized=fill.realized,
-                effect=fill.effect.value,
-                ts_ns=fill.ts_ns,
-            )
-            new += [fill] if rows else []
-        return new
+        if not fills:
+            return []
+        columns = zip(
+            *(
+                (f.fill_id, f.leg, f.venue_order_id, f.client_order_id, f.trade_ref, f.symbol, int(f.side), f.units,
+                 _price(f.price), f.commission, f.swap, f.realized, f.effect.value, f.ts_ns)
+                for f in fills
+            ),
+            strict=True,
+        )  # fmt: skip
+        rows = await self.fetch(_FILLS, *self._who, *(list(column) for column in columns))
+        stored = {(row["fill_id"], row["leg"]) for row in rows}
+        new = {(fill.fill_id, fill.leg): fill for fill in reversed(fills) if (fill.fill_id, fill.leg) in stored}
+        return [fill for fill in fills if new.get((fill.fill_id, fill.leg)) is fill]
 
     async def put_order(self, order: OrderRecord) -> None:
         """Store what an order is now."""
