@@ -138,15 +138,15 @@ class Writing:
                 what = f"{order.side.name.lower()} {order.units} {order.symbol}"
                 self.alert("external_order", f"Order {order.key} ({what}) is not ours. It counts in every limit.")
             return
+        if order.status is OrderStatus.FILLED and self.book.is_overfilled(order.key):
+            text = f"Order {order.key} on {order.symbol} filled {order.filled_units} of {order.units}."
+            self.alert("over_fill", f"{text} {order.symbol} is not traded until a person has looked.")
         if old is None or order.status is old:
             return
         await self.transaction.add_transition(order.seq, self._transition(order, old))
         if is_reopened(old, order.status):
             text = f"Order {order.key} on {order.symbol} was taken for {old.value} and is {order.status.value}."
             self.alert("order_reopened", f"{text} Its trade counts; look why the venue's word came late.")
-        if order.status is OrderStatus.FILLED and self.book.is_overfilled(order.key):
-            text = f"Order {order.key} on {order.symbol} filled {order.filled_units} of {order.units}."
-            self.alert("over_fill", f"{text} {order.symbol} is not traded until a person has looked.")
 
     def _transition(self, order: LiveOrder, old: OrderStatus) -> Transition:
         file = self.book.file(order.key)

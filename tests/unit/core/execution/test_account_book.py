@@ -93,7 +93,7 @@ async def act(rig, action):
 def test_the_book_is_the_same_step_by_step_from_zero_and_in_any_order_of_the_events(actions, data):
     """The reply to the last exit comes after everything that the stream says about it.
 
-    Seen to fail: without the evidence that waits for its owner, an exit loses the fill that comes before its ACCEPT.
+    Seen to fail: an average or a sum taken in the order of arrival.
     """
 
     async def case():
@@ -277,6 +277,33 @@ def test_an_end_whose_order_nobody_explains_is_dropped_once_no_event_is_missing(
 
 def key(seq):
     return EventKey(1, seq)
+
+
+def test_an_exit_gets_the_fill_that_the_stream_tells_before_anything_names_its_order():
+    """Seen to fail: without the evidence that waits for its owner, the exit stays ACCEPTED for good."""
+
+    async def case():
+        async with order_rig() as rig:
+            await rig.submit(enter())
+            ref = next(iter(rig.book.trades))
+            close, rig.broker.close_trade = rig.broker.close_trade, None
+            heard = []
+
+            async def close_while_the_stream_runs_backwards(target, *, remaining_units):
+                outcome = await close(target, remaining_units=remaining_units)
+                for event in reversed(outcome.events):
+                    await rig.orders.ingest([event], evidence=Evidence.STREAM)
+                    heard.append(rig.statuses()[-1])
+                return outcome
+
+            rig.broker.close_trade = close_while_the_stream_runs_backwards
+            await rig.submit(Reduce(ref))
+            return heard, rig.statuses(), rig.alerts
+
+    heard, statuses, alerts = play(case())
+
+    assert heard[-1] == "filled"
+    assert (statuses, alerts) == (["filled", "filled"], [])
 
 
 def test_a_stop_is_gone_only_when_the_newest_one_was_removed():
