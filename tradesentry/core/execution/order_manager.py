@@ -38,6 +38,7 @@ from tradesentry.core.execution.order_sending import OrderSender
 from tradesentry.core.execution.order_store import AlertSink, ChangeSink, OrderStore
 from tradesentry.core.execution.order_submission import commit
 from tradesentry.core.execution.trade_file import trade_of_record
+from tradesentry.core.utils.crash_points import crash_point
 
 OVER_FILL: Final = "over_fill"
 _TRIES: Final = 6
@@ -156,6 +157,7 @@ class OrderManager:
         """
         if not wishes and not states:
             return []
+        crash_point("before_journal")
         prepared = await commit(Batch(self.desk, run, bar_close_ns, author), wishes, states)
         chains: dict[str, list[Prepared]] = {}
         for one in prepared:

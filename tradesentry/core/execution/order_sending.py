@@ -38,6 +38,7 @@ from tradesentry.core.execution.order_requests import (
 )
 from tradesentry.core.execution.order_status import START, Claimed
 from tradesentry.core.execution.order_store import OrderStore
+from tradesentry.core.utils.crash_points import crash_point
 
 STALE_EPOCH: Final = "STALE_EPOCH"
 """Refusal of a venue of ours: another process owns the account."""
@@ -130,12 +131,14 @@ class OrderSender:
         elif self._store.is_away:
             outcome = NotSent("journal_away", "A commit was not confirmed since; nothing is sent until recovery.")
         else:
+            crash_point("after_sending_commit")
             outcome = await self._call(stamped(job.command, stamp))
         return await self._finish(job, outcome)
 
     async def _finish(self, job: Job, outcome: Outcome) -> Outcome:
         self._stamps.pop(job.committed_at, None)
         may_retry = self._may_retry(job, outcome)
+        crash_point("before_outcome_commit")
         try:
             await self._journal(job, outcome, may_retry=may_retry)
         except (JournalUnavailable, LeaseLost):

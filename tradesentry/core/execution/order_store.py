@@ -28,6 +28,7 @@ from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.execution.order_file import OrderPlan
 from tradesentry.core.execution.order_requests import Command, command_json
 from tradesentry.core.execution.order_status import Answer, Answered, Asked, Evidence, is_reopened
+from tradesentry.core.utils.crash_points import crash_point
 
 AlertSink: TypeAlias = Callable[[str, str], None]
 """Takes a code and a text for people, at once; the stored alert is in the outbox."""
@@ -74,6 +75,7 @@ class Writing:
         plan = replace(plan, intent=intent)
         key = await self.transaction.add_intent(intent, risk={**plan.risk_json(), "seen": seen})
         self.changes += self.book.add(key, plan)
+        crash_point("after_intent")
         return key
 
     async def ask(self, seq: int, key: str | None, kind: AttemptKind, command: Command, *, terms: Any = None) -> int:
@@ -100,6 +102,7 @@ class Writing:
         if not events:
             return
         await self.transaction.add_events(events)
+        crash_point("mid_event_batch")
         self.changes += self.book.apply(events, source)
         for log_id in dict.fromkeys(event.log_id for event in events):
             await self.transaction.advance_cursor(log_id)

@@ -19,6 +19,7 @@ outage of the journal the first step is to read it again, because what it holds 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from pydantic import Field
@@ -46,7 +47,7 @@ from tradesentry.core.execution.account_limits import (
 )
 from tradesentry.core.execution.event_follower import EventFollower
 from tradesentry.core.execution.journal_outage import JournalOutage
-from tradesentry.core.execution.journal_rows import AccountRecord, LiveState
+from tradesentry.core.execution.journal_rows import AccountRecord, EquityRecord, LiveState
 from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.execution.repairs import OwnIdUnknown, Repair
 from tradesentry.core.execution.venue_comparison import VenueComparison
@@ -55,6 +56,11 @@ from tradesentry.core.utils.config_model import FrozenModel
 
 FINAL: Final = (AccountMismatch, BrokerAuthError, LeaseLost)
 """Errors that no repetition heals."""
+_READINGS: Final = 5
+_ROW_SECONDS: Final = 60
+"""An account that does not change leaves a row of its marks, and an equity point, that often."""
+_RISE: Final = Decimal("0.001")
+"""A new highest equity is stored at once when it is that much higher, fraction."""
 
 
 class RecoverySettings(FrozenModel):
@@ -168,7 +174,7 @@ class Recovery:
             await self.orders.catch_up()
             await self._drain()
             await self.orders.resolve()
-            repairs = await self.comparison.compare()
+            repairs = await self.compare()
             await self._drain()
             await self.orders.protect_all()
             return await self._leave(repairs)
@@ -236,16 +242,16 @@ class Recovery:
                 "Balance and events of the venue do not come to rest, so no limit can be judged."
             )
         record = self._store.record
-        behind = next((repair for repair in repairs if isinstance(repair, OwnIdUnknown)), None)
+        behind = _behind(repairs)
         judgment = self._judge(record, reading)
         record = judgment.record
         causes = {code: text for code, text in causes_of(record.reason).items() if code != RECOVERING}
         state = settled_state(record)
-        if behind is not None:
-            causes["journal_behind"] = f"the venue holds our order {behind.client_order_id}, the journal does not"
+        if behind:
+            causes["journal_behind"] = behind
             state = LiveState.HALTED
         judgment = replace(judgment, record=replace(record, state=state, return_state=None, reason=reason_of(causes)))
-        await self._settle(judgment)
+        await self._settle(judgment, reading)
         self.outage.ended()
         return state
 
@@ -254,33 +260,67 @@ class Recovery:
     async def read_money(self) -> AccountState | None:
         """Return the account's money as of the book's own newest event; None when it cannot be read so.
 
-        A reading that contains a payment which the book has not heard of would look like a profit.
+        A reading that contains a payment which the book has not heard of would look like a profit. The newest number
+        that the venue has given out comes with it, so this also finds events that no stream told of.
+
+        Raises:
+            BrokerError: The venue could not be read, or does not show its events completely.
         """
-        for _ in range(5):
+        book, watch = self._store.book, self._gates.watch
+        for _ in range(_READINGS):
             reading = await self._broker.get_balance()
-            if reading.last_seq > self._store.book.cursor:
+            is_behind = reading.last_seq > book.cursor
+            watch.note_hole(is_open=is_behind, now_ns=self._clock.now_ns(), found_by="newest")
+            if is_behind or book.has_hole or reading.log_id != book.log_id:
                 await self.orders.catch_up()
-            if reading.last_seq == self._store.book.cursor:
+            if reading.last_seq <= book.cursor and not book.has_hole:
+                watch.note_hole(is_open=False, now_ns=self._clock.now_ns(), found_by="newest")
+            if reading.last_seq == book.cursor and not book.has_hole:
                 return reading
         return None
 
     async def look_at_money(self) -> LiveState:
-        """Judge the account by a fresh reading, store what follows and act on it; return the state."""
+        """Judge the account by a fresh reading, store what follows and act on it; return the state.
+
+        Raises:
+            JournalUnavailable: The judgment could not be stored.
+            ReconciliationFailed: The venue numbers its events anew; recover.
+        """
         reading: AccountState | None = None
+        failure: BrokerError | None = None
         try:
             reading = await self.read_money()
-        except (LeaseLost, JournalUnavailable):
+        except (*FINAL, JournalUnavailable, ReconciliationFailed):
             raise
-        except BrokerError:
-            reading = None
+        except BrokerError as error:
+            failure = error
         if reading is not None:
             self.orders.note_account(reading)
         before = self._store.record
         if before is not None:
             judgment = self._limits.judge(before, reading, flows=before.flows)
-            if judgment is not None and judgment.record != before:
-                await self._settle(judgment)
+            if judgment is not None and (judgment.new_causes or judgment.warning or self._is_news(before, judgment)):
+                await self._settle(judgment, reading)
+        if failure is not None:
+            raise failure
         return self._store.state
+
+    @staticmethod
+    def _is_news(before: AccountRecord, judgment: Judgment) -> bool:
+        """Say whether a judgment is worth a row: a change, or a minute since the last one."""
+        record = judgment.record
+        same = replace(record, as_of_ns=before.as_of_ns, equity=before.equity, high_water_mark=before.high_water_mark)
+        rise = record.high_water_mark - before.high_water_mark
+        age = record.as_of_ns - before.as_of_ns
+        return same != before or rise > _RISE * abs(before.equity) or age >= _ROW_SECONDS * NS_PER_SECOND
+
+    async def compare(self, *, with_trades: bool = True) -> list[Repair]:
+        """Compare with the venue and carry out what was found; arguments and errors as `VenueComparison.compare`."""
+        repairs = await self.comparison.compare(with_trades=with_trades)
+        behind = _behind(repairs)
+        if behind and self._store.state is not LiveState.RECONCILING:
+            await self.orders.set_state(LiveState.HALTED, reason_of({"journal_behind": behind}))
+        return repairs
 
     def _judge(self, record: AccountRecord | None, reading: AccountState) -> Judgment:
         self.orders.note_account(reading)
@@ -289,11 +329,14 @@ class Recovery:
             raise ReconciliationFailed(f"The venue says that the equity is {reading.equity}; no limit can be judged.")
         return judgment
 
-    async def _settle(self, judgment: Judgment) -> None:
+    async def _settle(self, judgment: Judgment, reading: AccountState | None) -> None:
         """Store a judgment before it takes effect, then act on it."""
         record = judgment.record
         async with self._store.writing() as writing:
             await writing.transaction.put_account(record)
+            if reading is not None:
+                point = EquityRecord(record.as_of_ns, reading.balance, reading.equity, reading.margin_used)
+                await writing.transaction.add_equity(point)
             if judgment.warning:
                 writing.alert("drawdown_warning", judgment.warning)
             for code in judgment.new_causes:
@@ -311,3 +354,9 @@ class Recovery:
         if self._store.record is not None:
             await self._store.save_record(rearmed(self._store.record))
         return self._store.state
+
+
+def _behind(repairs: Sequence[Repair]) -> str:
+    """Return in words that the venue holds orders of ours which the journal lacks; empty when it does not."""
+    ids = sorted(repair.client_order_id for repair in repairs if isinstance(repair, OwnIdUnknown))
+    return f"the venue holds {', '.join(ids)} of ours, the journal does not" if ids else ""
