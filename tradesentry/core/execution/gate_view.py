@@ -134,7 +134,7 @@ class VenueWatch:
         self._settings = settings
         self._clock: tuple[ClockSample, int] | None = None
         self._blocks: dict[str, dict[str, str]] = {}
-        self.hole_since_ns: int | None = None
+        self._holes: dict[str, int] = {}
         self.is_journal_up = True
 
     def note_clock(self, sample: ClockSample, *, now_ns: int) -> None:
@@ -149,14 +149,20 @@ class VenueWatch:
 
     def hole_seconds(self, now_ns: int) -> float:
         """Return how long events have been missing."""
-        return 0.0 if self.hole_since_ns is None else max(0.0, (now_ns - self.hole_since_ns) / NS_PER_SECOND)
+        return max(0.0, (now_ns - min(self._holes.values(), default=now_ns)) / NS_PER_SECOND)
 
-    def note_hole(self, *, is_open: bool, now_ns: int) -> None:
-        """Note that events are missing, or that none are any more."""
-        if not is_open:
-            self.hole_since_ns = None
-        elif self.hole_since_ns is None:
-            self.hole_since_ns = now_ns
+    def note_hole(self, *, is_open: bool, now_ns: int, found_by: str = "numbers") -> None:
+        """Note that events are missing, or that none are any more, as far as one way of looking can tell.
+
+        Args:
+            is_open: Whether they are.
+            now_ns: When, ns UTC.
+            found_by: `numbers` sees a gap below what was heard, `newest` what lies beyond it at the venue.
+        """
+        if is_open:
+            self._holes.setdefault(found_by, now_ns)
+        else:
+            self._holes.pop(found_by, None)
 
     def block(self, symbol: str, code: str, text: str) -> bool:
         """Block an instrument for a reason; return whether that is new."""

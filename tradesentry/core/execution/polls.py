@@ -67,13 +67,12 @@ class Polls:
             BrokerAuthError: The venue does not accept the token any more.
         """
         numbers, recovery = self._settings, self._recovery
-        compare, gates = recovery.comparison.compare, self._orders.gates
+        gates = self._orders.gates
         loops = (
-            (numbers.in_flight_seconds, self.look_at_flight),
-            (numbers.heartbeat_seconds, self.look_at_events),
+            (numbers.in_flight_seconds, self._orders.resolve),
             (numbers.heartbeat_seconds, recovery.look_at_money),
-            (numbers.orders_seconds, lambda: compare(with_trades=False)),
-            (numbers.trades_seconds, compare),
+            (numbers.orders_seconds, lambda: recovery.compare(with_trades=False)),
+            (numbers.trades_seconds, recovery.compare),
             (numbers.clock_seconds, recovery.look_at_clock),
             (numbers.instruments_seconds, self.look_at_instruments),
         )
@@ -87,26 +86,11 @@ class Polls:
                     group.create_task(self._follow(), name="events")
                     group.create_task(self._repeat(numbers.guards_seconds, guards), name="guards")
                     for seconds, poll in loops:
-                        group.create_task(self._repeat(seconds, poll), name=getattr(poll, "__name__", "orders"))
+                        group.create_task(self._repeat(seconds, poll), name=poll.__name__)
         except ExceptionGroup as group_error:
             raise group_error.exceptions[0] from group_error
         finally:
             await recovery.follower.close()
-
-    async def look_at_flight(self) -> None:
-        """Resolve orders of unknown outcome, if there are any."""
-        if self._orders.book.unresolved:
-            await self._orders.resolve()
-
-    async def look_at_events(self) -> None:
-        """Fetch what lies between the cursor and the venue's newest event; a hole that stays blocks new risk."""
-        book, watch = self._orders.book, self._orders.gates.watch
-        newest = (await self._broker.get_balance()).last_seq
-        if newest > book.cursor or book.has_hole:
-            watch.note_hole(is_open=True, now_ns=self._clock.now_ns())
-            await self._orders.catch_up()
-        if newest <= book.cursor and not book.has_hole:
-            watch.note_hole(is_open=False, now_ns=self._clock.now_ns())
 
     async def look_at_instruments(self) -> None:
         """Read anew what can be traded: minimum distances and sizes change, markets are closed for good."""

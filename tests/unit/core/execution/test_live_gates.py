@@ -285,6 +285,8 @@ def test_a_hole_ages_from_when_it_was_first_seen():
     watch.note_hole(is_open=True, now_ns=NOW + 5 * SECOND)
 
     assert watch.hole_seconds(NOW + 12 * SECOND) == 12.0
+    watch.note_hole(is_open=False, now_ns=NOW, found_by="newest")
+    assert watch.hole_seconds(NOW + 12 * SECOND) == 12.0
     watch.note_hole(is_open=False, now_ns=NOW)
     assert watch.hole_seconds(NOW + 12 * SECOND) == 0.0
 
