@@ -19,6 +19,7 @@ SECONDS ?= 60
 KILLS ?= 0
 SEED ?= 1
 BROKER ?= oanda
+SLOW ?= 1
 # Faulty traders that the soak has to catch, all of them when empty: make soak-mutants MUTANTS="M4 M12"
 MUTANTS ?=
 
@@ -50,10 +51,10 @@ bench: $(VENV)/test.stamp $(BENCH_VENV)/peers.stamp ## measure speed against oth
 	@BENCH="$(BENCH)" $(BIN)/python tests/benchmarks/run.py
 
 soak: $(VENV)/test.stamp ## kill traders, database and network while orders go out, and look for lost or doubled ones
-	@$(BIN)/python -m tests.acceptance.soak --seconds $(SECONDS) --kills $(KILLS) --seed $(SEED) --broker $(BROKER)
+	@$(BIN)/python -m tests.acceptance.soak --seconds $(SECONDS) --kills $(KILLS) --seed $(SEED) --broker $(BROKER) --slow $(SLOW)
 
 soak-mutants: $(VENV)/test.stamp ## prove that the soak catches every faulty trader
-	@$(BIN)/python -m tests.acceptance.soak --seconds 20 --seed $(SEED) --mutants $(MUTANTS)
+	@$(BIN)/python -m tests.acceptance.soak --seconds 20 --seed $(SEED) --slow $(SLOW) --mutants $(MUTANTS)
 
 lock: ## write requirements.txt anew from pyproject.toml
 	@rm -rf build/lock-venv && $(PYTHON) -m venv build/lock-venv

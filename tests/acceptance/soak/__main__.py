@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 
 from tests.acceptance.soak.report import judge, print_report, run_mutants
-from tests.acceptance.soak.settings import Chaos, Minimums, SoakSettings
+from tests.acceptance.soak.settings import Chaos, Minimums, SoakSettings, Times
 
 
 def settings_of(args: argparse.Namespace) -> SoakSettings:
@@ -18,7 +18,10 @@ def settings_of(args: argparse.Namespace) -> SoakSettings:
         kills=kills, orders=round(600 * share), takeovers=round(20 * share), postmaster_kills=round(5 * share),
         hits=max(1, round(5 * share)),
     )  # fmt: skip
-    return SoakSettings(seconds=args.seconds, seed=seed, broker=args.broker, chaos=chaos, minimums=minimums)
+    times = Times().slowed(args.slow)
+    return SoakSettings(
+        seconds=args.seconds, seed=seed, broker=args.broker, chaos=chaos, minimums=minimums, times=times
+    )
 
 
 def random_seed() -> int:
@@ -34,6 +37,7 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="a number, or random")
     parser.add_argument("--broker", choices=("oanda", "gateway", "paper"), default="oanda")
     parser.add_argument("--mutants", nargs="*", metavar="M0", help="run these mutants, all when none is named")
+    parser.add_argument("--slow", type=float, default=1.0, help="stretch the scaled times on a busy machine")
     parser.add_argument("--keep", action="store_true", help="keep the files")
     args = parser.parse_args()
     settings = settings_of(args)

@@ -48,6 +48,7 @@ class NaiveSession:
         rng = random.Random(f"{self._life.given.sender}{self._lease.epoch}")
         with suppress(BrokerError):
             await self._broker.connect()
+        self._life.log.write("active", self._lease.account_id)
         while True:
             await asyncio.sleep(self._life.given.soak.times.bar)
             self._next += 1

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +57,11 @@ class Times:
     bar: float = 0.1
     settle: float = 8.0
     """How long the traders may put things in order once the faults have stopped."""
+
+    def slowed(self, factor: float) -> "Times":
+        """Return times for a machine that is that much slower; bars keep their length."""
+        names = ("ttl", "max_send", "timeout", "horizon", "settle")
+        return replace(self, **{name: factor * getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -25,9 +26,9 @@ import psycopg
 from tests.acceptance.soak.evidence import Claim, Evidence, Span, read_journal, read_venue
 from tests.acceptance.soak.settings import AgentSettings, SoakSettings
 from tests.acceptance.soak.venue import VenueProcess, VenueSettings
-from tests.support.postgres import DatabaseForTest, cloned, home_folder, provisioned
+from tests.support.postgres import DatabaseForTest, cloned, home_folder, memory_folder, provisioned
 from tests.support.processes import end, fork, is_alive
-from tradesentry.core.broker.oanda_client import OandaClient
+from tradesentry.core.broker.http_client import HttpClient
 from tradesentry.core.domain.clock import SystemClock
 from tradesentry.core.utils.crash_points import POINTS
 from tradesentry.database.embedded import EmbeddedPostgres
@@ -68,7 +69,7 @@ class Database:
     """The throw-away server and the account rows in it."""
 
     def __init__(self, stack: ExitStack) -> None:
-        home = stack.enter_context(home_folder())
+        home = stack.enter_context(home_folder(memory_folder()))
         self.server = stack.enter_context(EmbeddedPostgres(home))
         provisioned(self.server)
         self.database: DatabaseForTest = cloned(self.server)
@@ -167,7 +168,7 @@ class Soak:
                 log=self._lives,
                 calm_file=self.folder / "calm",
             )
-            self.venue.tell("begin")
+            self._begin()
             self._rage()
             self._calm_down()
             venue, hits = read_venue(self.folder / "venue.jsonl")
@@ -175,6 +176,7 @@ class Soak:
             journal = asyncio.run(read_journal(self.database.database.url(OWNER), account_ids))
             claims, active, rearmed = self._read_lives()
             evidence = Evidence(venue, journal, claims, active, self.database.outages, rearmed, hits)
+            (self.folder / "evidence.pickle").write_bytes(pickle.dumps(evidence))
             return Outcome(evidence, self.kills, speed, self.database.version(), self.folder)
 
     def clean(self) -> None:
@@ -233,6 +235,20 @@ class Soak:
             self._start(slot, is_calm=is_calm)
 
     # Chaos
+
+    def _begin(self) -> None:
+        """Let the traders connect to both accounts; what happened at the venue before is in no journal."""
+        deadline = time.monotonic() + 30.0
+        while time.monotonic() < deadline and len(self._active_accounts()) < len(ACCOUNTS):
+            for slot in self.slots:
+                self._tend(slot, is_calm=True)
+            time.sleep(TICK_SECONDS)
+        self.venue.tell("begin")
+
+    def _active_accounts(self) -> set[str]:
+        lines = self._lives.read_text(encoding="utf-8").splitlines() if self._lives.exists() else []
+        rows = [json.loads(line) for line in lines]
+        return {row["account"] for row in rows if row["what"] == "active"}
 
     def _rage(self) -> None:
         chaos, began = self.settings.chaos, time.monotonic()
@@ -345,4 +361,8 @@ def warm() -> None:
     """Load what agents load on their first request, so that a life of 0.4 s does something."""
     for name in ("anyio._backends._asyncio", "httpcore", "asyncpg.pool"):
         importlib.import_module(name)
-    asyncio.run(OandaClient(base_url="http://127.0.0.1", stream_url="", token="", clock=SystemClock()).close())
+
+    async def open_and_close() -> None:
+        await HttpClient("warm", base_url="http://127.0.0.1", stream_url="", headers={}, clock=SystemClock()).close()
+
+    asyncio.run(open_and_close())

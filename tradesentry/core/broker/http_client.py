@@ -25,9 +25,11 @@ from tradesentry.core.domain.errors import (
     BrokerRateLimited,
     BrokerUnavailable,
 )
+from tradesentry.core.utils.crash_points import crash_point
 
 WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError)
 FIRST_BYTE: Final = "send_request_headers.started"
+AWAITING: Final = "receive_response_headers.started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class HttpClient:
                 if self._clock.monotonic() >= deadline:
                     raise TimeoutError
                 sent_at.append(self._clock.now_ns())
+            elif name.endswith(AWAITING):
+                crash_point("before_reply")
 
         seconds = min(self._timeout_seconds, deadline - self._clock.monotonic())
         request = self._rest.build_request(method, path, json=body, extensions={"trace": trace})

@@ -53,6 +53,7 @@ from tradesentry.core.execution.repairs import OwnIdUnknown, Repair
 from tradesentry.core.execution.venue_comparison import VenueComparison
 from tradesentry.core.execution.venue_look import AccountLink, check_link
 from tradesentry.core.utils.config_model import FrozenModel
+from tradesentry.core.utils.crash_points import crash_point
 
 FINAL: Final = (AccountMismatch, BrokerAuthError, LeaseLost)
 """Errors that no repetition heals."""
@@ -175,6 +176,7 @@ class Recovery:
             await self._drain()
             await self.orders.resolve()
             repairs = await self.compare()
+            crash_point("during_reconcile")
             await self._drain()
             await self.orders.protect_all()
             return await self._leave(repairs)

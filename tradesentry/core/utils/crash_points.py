@@ -12,7 +12,7 @@ from typing import Final
 VARIABLE: Final = "TRADESENTRY_CRASH_POINT"
 POINTS: Final = (
     "before_journal",
-    "after_intent_commit",
+    "after_intent",
     "after_sending_commit",
     "before_reply",
     "before_outcome_commit",
@@ -20,8 +20,9 @@ POINTS: Final = (
     "during_reconcile",
     "during_shutdown",
 )
-"""Before the journal; between intent and SENDING; between SENDING and first byte; before the reply; after the reply
-before its commit; inside the transaction of an event batch; inside recovery; inside a clean stop."""
+"""Before the journal; between intent and SENDING, inside their transaction; between SENDING and first byte; before the
+reply; after the reply before its commit; inside the transaction of an event batch; inside recovery; inside a clean
+stop."""
 
 
 class _Armed:
