@@ -126,15 +126,23 @@ class TerminalBooks:
             (self._opened if said["effect"] == "open" else self._reduced)(said)
         elif kind in (EventKind.ORDER_CANCELED, EventKind.ORDER_EXPIRED):
             self._ended(said, kind)
-        elif kind is EventKind.PROTECTION and said["reason"] not in _QUIET:
-            position = self.positions.get(self._holder[said["trade_id"]])
-            if position is not None:
-                setattr(position, "sl" if said["which"] == "stop_loss" else "tp", said["price"] or 0.0)
-                position.updated_ns = said["ts_ns"]
+        elif kind is EventKind.PROTECTION:
+            self._protected(said)
         elif kind is EventKind.SWAP:
             self.positions[self._holder[said["trade_id"]]].swap += decimal_of(said["amount"])
         elif kind is EventKind.TRANSFER:
             self._pay_in(decimal_of(said["amount"]), said["ts_ns"] or self.now())
+
+    def _protected(self, said: Transaction) -> None:
+        position = self.positions.get(self._holder[said["trade_id"]])
+        leg = None if position is None else position.legs.get(said["trade_id"])
+        if position is None or leg is None:
+            return
+        which, price = "sl" if said["which"] == "stop_loss" else "tp", said["price"] or 0.0
+        setattr(leg, which, price)
+        if said["reason"] not in _QUIET:
+            setattr(position, which, price)
+            position.updated_ns = said["ts_ns"]
 
     def _pay_in(self, amount: Decimal, ts_ns: int) -> None:
         deal = self._new_deal(0, ts_ns, mt5.DEAL_TYPE_BALANCE)

@@ -217,11 +217,9 @@ class TradeDesk:
         for position, deal in self.books.take_mixed():
             self._net(position, deal)
         if not self.terms.is_hedging:
-            shown = {trade.trade_id: trade for trade in self.venue.open_trades()}
             for position in tuple(self.books.positions.values()):
-                parts = [shown[trade_id] for trade_id in position.legs]
-                wanted = (position.sl or None, position.tp or None)
-                if any((part.stop_loss, part.take_profit) != wanted for part in parts):
+                wanted = (position.sl, position.tp)
+                if any((leg.sl, leg.tp) != wanted for leg in position.legs.values()):
                     self._guard(position)
             self.books.drain()
 

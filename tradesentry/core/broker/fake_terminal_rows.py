@@ -154,7 +154,7 @@ class DealRow:
             position_id=self.position_id,
             reason=self.reason,
             volume=float(self.volume),
-            price=self.price,
+            price=round(self.price, 10),
             commission=float(cents(self.commission)),
             swap=float(cents(self.swap)),
             profit=float(cents(self.profit)),
@@ -172,6 +172,8 @@ class Leg:
     side: Side
     units: Decimal
     price: float
+    sl: float = 0.0
+    tp: float = 0.0
 
 
 @dataclass(slots=True)
