@@ -5,7 +5,7 @@ itself: events, fills and intents are read back from the journal, orders and tra
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.events import BrokerEvent, EventFacts
@@ -13,7 +13,7 @@ from tradesentry.core.domain.live_account import AccountChange, OrderMoved
 from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.venue import AccountState
 from tradesentry.core.execution.journal_port import Journal
-from tradesentry.core.execution.journal_rows import AttemptKind, Lease, LiveState
+from tradesentry.core.execution.journal_rows import AttemptKind, Lease, LiveState, Reservation
 from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.execution.order_status import Asked
 from tradesentry.core.monitoring.invariants import LimitUse, Picture
@@ -21,7 +21,11 @@ from tradesentry.core.monitoring.invariants import LimitUse, Picture
 PAGE: Final = 1_000
 
 
-def _no_limits() -> Sequence[LimitUse]:
+LimitReader: TypeAlias = Callable[[Sequence[Reservation]], Sequence[LimitUse]]
+"""Takes the open reservations of the account."""
+
+
+def _no_limits(_: Sequence[Reservation]) -> Sequence[LimitUse]:
     return ()
 
 
@@ -34,7 +38,7 @@ class PictureReader:
         lease: The account.
         clock: Time.
         horizon_seconds: `Capabilities.absence_horizon_seconds` of the venue.
-        limits: How far each limit is used now, pending entries included.
+        limits: Says how far each limit is used now.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class PictureReader:
         clock: Clock,
         *,
         horizon_seconds: float,
-        limits: Callable[[], Sequence[LimitUse]] = _no_limits,
+        limits: LimitReader = _no_limits,
     ) -> None:
         self._orders, self._journal, self._lease, self._clock = orders, journal, lease, clock
         self._horizon_seconds, self._limits = horizon_seconds, limits
@@ -56,7 +60,7 @@ class PictureReader:
         self._sent_when_halted: list[str] = []
         self._venue: AccountState | None = None
         self._n_rearmed = 0
-        orders.listeners.append(self._on_changes)
+        orders.listeners.append(self.on_changes)
 
     def note_account(self, state: AccountState) -> None:
         """Take the account's money as the venue has just shown it."""
@@ -79,6 +83,7 @@ class PictureReader:
         await self._read_events(book.log_id)
         fills = await self._journal.read_fills(self._lease)
         intents = await self._intents()
+        reserved = (await self._journal.read_account(self._lease)).reservations
         if self._after != book.cursor:
             # Something came in while the journal was read; the next look sees it whole.
             return None
@@ -104,7 +109,7 @@ class PictureReader:
             horizon_seconds=self._horizon_seconds,
             sent_when_halted=tuple(self._sent_when_halted),
             n_rearmed=self._n_rearmed,
-            limits=tuple(self._limits()),
+            limits=tuple(self._limits(reserved)),
         )
 
     async def _read_events(self, log_id: str) -> None:
@@ -143,7 +148,8 @@ class PictureReader:
                 placements[order.seq] = [0] * (n_asked - len(known)) + known
         return placements
 
-    def _on_changes(self, changes: Sequence[AccountChange]) -> None:
+    def on_changes(self, changes: Sequence[AccountChange]) -> None:
+        """Note what is committed for sending, and when; a listener of the order manager."""
         for change in changes:
             if not isinstance(change, OrderMoved) or change.old_status is OrderStatus.SENDING:
                 continue

@@ -30,10 +30,6 @@ LATE_FRACTION: Final = 0.5
 """A beat that much of its interval late was missed."""
 
 
-def _healthy() -> str | None:
-    return None
-
-
 class Heartbeat:
     """Beats until it is canceled.
 
@@ -44,7 +40,7 @@ class Heartbeat:
         alert: Tells people what can be told from inside.
         name: Of this process, for the texts.
         every_seconds: Between beats; the watcher's own patience should be twice that.
-        health: Says why no beat may go out, None when all is well.
+        health: Says why no beat may go out, None when all is well; not given: who lives beats.
     """
 
     def __init__(
@@ -56,7 +52,7 @@ class Heartbeat:
         alert: AlertSink,
         name: str = "this process",
         every_seconds: float = EVERY_SECONDS,
-        health: Callable[[], str | None] = _healthy,
+        health: Callable[[], str | None] | None = None,
     ) -> None:
         self._client, self._url, self._clock, self._alert = client, url, clock, alert
         self._name, self._every_seconds, self._health = name, every_seconds, health
@@ -80,7 +76,7 @@ class Heartbeat:
 
     async def beat(self) -> bool:
         """Send one beat, with a few tries; return whether the watcher took it."""
-        problem = self._health()
+        problem = None if self._health is None else self._health()
         if problem is not None:
             self._miss("heartbeat_withheld", f"{self._name} sends no heartbeat: {problem} {self._outlook} Repair that.")
             return False

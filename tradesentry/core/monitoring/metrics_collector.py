@@ -138,9 +138,9 @@ class AccountMetrics:
         """Count an order under the state it has reached."""
         self._at("ts_orders", instrument=order.symbol, state=order.status.value).inc()
 
-    def count_denied(self, code: str) -> None:
-        """Count a denial under its code, once per wish: the first denial wins, all are counted."""
-        self._at("ts_denied", code=code).inc()
+    def count_denied(self, code: str, n: int = 1) -> None:
+        """Count denials under their code."""
+        self._at("ts_denied", code=code).inc(n)
 
     def show_orders(self, orders: Mapping[str, LiveOrder]) -> None:
         """Say how many orders are UNKNOWN now."""
