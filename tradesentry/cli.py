@@ -18,7 +18,9 @@ from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.sweep import sweep
 from tradesentry.backtest.commands.walk_forward import walk_forward
 from tradesentry.database.commands import app as db_app
-from tradesentry.workers.live_command import live
+from tradesentry.workers.agent_command import app as agent_app
+from tradesentry.workers.broker_commands import app as broker_app
+from tradesentry.workers.live_command import app as live_app
 from tradesentry.workers.mt5_gateway_command import mt5_gateway
 
 app = typer.Typer(
@@ -30,12 +32,14 @@ app = typer.Typer(
 app.command("backtest")(backtest_app)
 app.command("sweep")(sweep)
 app.command("walk-forward")(walk_forward)
-app.command("live")(live)
 app.command("mt5-gateway")(mt5_gateway)
 app.command("check")(check)
 app.command("scan")(scan)
 app.command("report")(report)
 app.command("compare")(compare)
+app.add_typer(live_app, name="live")
+app.add_typer(agent_app, name="agent")
+app.add_typer(broker_app, name="broker")
 app.add_typer(apps_app, name="apps")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")

@@ -140,7 +140,7 @@ class Accounts:
                 changed = sorted(key for key in {*found[1], *wanted} if found[1].get(key) != wanted.get(key))
                 raise UsageError(
                     f"{strategy} ({variant}) trades this account with another configuration: {', '.join(changed)} "
-                    "differ. Stop it first with `tradesentry broker stop`, or name yours with --variant.",
+                    "differ. Stop it first with `tradesentry live stop`, or name yours with --variant.",
                     code="run_differs",
                 )
             connection.execute("UPDATE live_runs SET desired = 'running', updated_at = now() WHERE id = %s", [found[0]])

@@ -252,7 +252,7 @@ class Agent:
         if self._raises:
             self._failure = LeaseLost(
                 f"Another process took the account over at an epoch above {held.lease.epoch}. This one sent nothing "
-                "since and has forgotten it. See `tradesentry broker list` for who trades it."
+                "since and has forgotten it. See `tradesentry live status` for who trades it."
             )
 
     async def _cut(self, held: Held) -> None:
@@ -299,7 +299,7 @@ class Agent:
         if self._raises and not self._held and waited > PATIENCE * self.settings.ttl_seconds:
             self._failure = AccountBusy(
                 f"Another process trades this account: its lease was renewed while this one waited {waited:.0f} s, and "
-                "nothing was started. `tradesentry broker list` names the owner; stop that process, or let it trade."
+                "nothing was started. `tradesentry live status` names the owner; stop that process, or let it trade."
             )
 
     async def _claim(self, limit: int) -> None:

@@ -43,12 +43,13 @@ from tradesentry.database.session import driver_errors
 from tradesentry.settings import Settings, load_settings
 from tradesentry.workers.agent import Agent, AgentSettings
 from tradesentry.workers.console import LiveConsole, show_figures
+from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, installation_id
 from tradesentry.workers.live_plan import LivePlan, confirm, plan_of
+from tradesentry.workers.run_commands import HomeOption, flatten, halt, pause, rearm, resume, status, stop
 from tradesentry.workers.session import AccountSession, SessionOptions
 
 SHOW_SECONDS = 0.5
-HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of the installation (TRADESENTRY_HOME).")]
 
 
 @dataclass(slots=True)
@@ -218,8 +219,8 @@ def _run(
         show_figures(figures, plan.account.currency, as_json=as_json)
     if live.last_state is LiveState.HALTED:
         raise RiskHalt(
-            "The account is HALTED: entries were taken back, stops stay at the venue. `tradesentry broker list` says "
-            "why; a person re-arms it with `tradesentry broker resume --confirm`."
+            "The account is HALTED: entries were taken back, stops stay at the venue. `tradesentry live status` says "
+            "why; a person re-arms it with `tradesentry live rearm ACCOUNT --confirm ACCOUNT`."
         )
     return INTERRUPTED if live.is_interrupted else 0
 
@@ -229,6 +230,20 @@ async def _with_stores(live: LiveRun, url: str, folder: Path) -> None:
         await live.trade(stores, folder)
 
 
+app = typer.Typer(
+    cls=RunsByDefault, no_args_is_help=True, rich_markup_mode=None,
+    help="Trade a strategy live or on paper, and command what trades: `live NAME` is `live run NAME`.",
+)  # fmt: skip
+app.command("status")(status)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("stop")(stop)
+app.command("flatten")(flatten)
+app.command("halt")(halt)
+app.command("rearm")(rearm)
+
+
+@app.command("run")
 @takes_requests
 def live(
     name: Annotated[str, typer.Argument(help="Strategy; see `tradesentry apps list`.")],

@@ -88,6 +88,8 @@ class AccountSession:
         self._background: list[asyncio.Task[None]] = []
         self._trading: dict[UUID, str] = {}
         """Runs that decide now, and what they were last told."""
+        self._was_halted = False
+        """The owner's halt was seen; lifting it re-arms the account."""
         self.link: LinkRecord | None = None
         self.figures: Figures | None = None
         """What a replay came to; None while it runs and for real accounts."""
@@ -273,13 +275,12 @@ class AccountSession:
 
     async def _obey_halt(self, desk: Desk, records: Sequence[RunRecord]) -> None:
         wants_halt = any(record.desired_trading == "halted" for record in records)
-        record = desk.orders.store.record
-        is_ours = record is not None and record.reason == HALTED_BY_OWNER
         if wants_halt and desk.orders.state is not LiveState.HALTED:
             await desk.orders.set_state(LiveState.HALTED, HALTED_BY_OWNER)
             await desk.orders.cancel_entries("the owner halted the account")
-        elif not wants_halt and is_ours and desk.orders.state is LiveState.HALTED:
-            await desk.orders.set_state(LiveState.ACTIVE, "the owner lifted the halt")
+        elif not wants_halt and self._was_halted and desk.orders.state is LiveState.HALTED:
+            await desk.recovery.rearm()
+        self._was_halted = wants_halt
 
     async def _flatten(self, desk: Desk, record: RunRecord) -> None:
         """Close everything; said to be done when nothing of ours is open."""
