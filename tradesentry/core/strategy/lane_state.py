@@ -8,6 +8,7 @@ the next decision the same as without a restart. What the venue did meanwhile co
 import hashlib
 import json
 import zlib
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +24,10 @@ LEVEL: Final = 1
 """Of compression; most of a book is empty."""
 
 
-def lane_digest(memory: DecisionMemory, lane: int) -> str:
-    """Return the digest of all layouts that a lane's snapshot holds."""
-    dtypes = (memory.lanes[lane].state.dtype, BOOK, QUOTE, ACCOUNT)
+@cache
+def state_digest(state: np.dtype[Any]) -> str:
+    """Return the digest of all layouts that the snapshot of a lane with this STATE holds."""
+    dtypes = (state, BOOK, QUOTE, ACCOUNT)
     return hashlib.sha256("".join(layout_digest(dtype) for dtype in dtypes).encode()).hexdigest()[:32]
 
 
@@ -51,7 +53,7 @@ def save_lane(memory: DecisionMemory, lane: int, bar_close_ns: int) -> SavedStat
         memory.account,
     )
     raw = len(text).to_bytes(8, "little") + text + b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
-    return SavedState(place.run, place.symbol, bar_close_ns, lane_digest(memory, lane), zlib.compress(raw, LEVEL))
+    return SavedState(place.run, place.symbol, bar_close_ns, state_digest(place.state.dtype), zlib.compress(raw, LEVEL))
 
 
 def restore_lane(memory: DecisionMemory, lane: int, saved: SavedState, *, with_account: bool) -> None:
@@ -66,15 +68,15 @@ def restore_lane(memory: DecisionMemory, lane: int, saved: SavedState, *, with_a
     Raises:
         StateMismatch: The snapshot was written with another layout of the records.
     """
-    if saved.dtype_digest != lane_digest(memory, lane):
+    place, rows = memory.lanes[lane], memory.rows_of(lane)
+    if saved.dtype_digest != state_digest(place.state.dtype):
         raise StateMismatch(
-            f"The saved state of {memory.lanes[lane].strategy.name} on {saved.market} was written by another version "
+            f"The saved state of {place.strategy.name} on {saved.market} was written by another version "
             "of its code or of TradeSentry. Let that version close its trades, or stop this run and start a new one."
         )
     raw = zlib.decompress(saved.snapshot)
     n_head = int.from_bytes(raw[:8], "little")
     head = json.loads(raw[8 : 8 + n_head])
-    place, rows = memory.lanes[lane], memory.rows_of(lane)
     at = 8 + n_head
     for target, dtype, count in (
         (place.state, place.state.dtype, 1),

@@ -81,12 +81,11 @@ class AsyncOrchestrator:
             restore_lane(self.memory, self.lane, saved, with_account=with_account)
         return 0 if saved is None else saved.bar_close_ns
 
-    async def act(self, decision: LaneDecision, *, bar_close_ns: int, protection: Sequence[Wish] = ()) -> list[Sent]:
-        """Send what the strategy wants, with its memory in the same commit.
+    def prepare(self, decision: LaneDecision, protection: Sequence[Wish] = ()) -> list[Wish]:
+        """Return what is to be sent, in order; a paused strategy enters nothing.
 
         Args:
-            decision: Its wishes.
-            bar_close_ns: The bar that it decided on.
+            decision: What the strategy wants.
             protection: What the trade watcher wants, which goes first.
         """
         wishes = list(protection)
@@ -95,21 +94,24 @@ class AsyncOrchestrator:
                 self.memory.refuse(self.lane, wish.number)
             else:
                 wishes.append(wish)
-        state = save_lane(self.memory, self.lane, bar_close_ns)
-        try:
-            sent = await self.orders.submit(wishes, run=self.place.run, bar_close_ns=bar_close_ns, states=[state])
-        except JournalUnavailable:
-            # Nothing was sent. The strategy goes on; its memory is saved with the next bar that can be.
-            self._refuse(wishes)
-            return []
+        return wishes
+
+    def note(self, sent: Sequence[Sent], *, bar_close_ns: int) -> None:
+        """Tell the book what became of the wishes of a bar.
+
+        Args:
+            sent: One result per wish of `prepare`.
+            bar_close_ns: The bar that decided them.
+        """
         for result in sent:
             self._note(result)
         refused = [RejectCode(item.code).name.lower() for item in self.memory.refusals if item.lane == self.lane]
         denied = [result.verdict.code for result in sent if isinstance(result.verdict, Denied)]
-        self.last = LastDecision(bar_close_ns, tuple(map(_in_words, wishes)), (*refused, *denied))
-        return sent
+        words = tuple(_in_words(result.wish) for result in sent)
+        self.last = LastDecision(bar_close_ns, words, (*refused, *denied))
 
-    def _refuse(self, wishes: Sequence[Wish]) -> None:
+    def give_up(self, wishes: Sequence[Wish]) -> None:
+        """Forget wishes that nobody could send: the journal is away. The strategy goes on."""
         for wish in wishes:
             if isinstance(wish, Enter):
                 self.memory.refuse(self.lane, wish.number)
@@ -287,11 +289,34 @@ class PortfolioOrchestrator:
         decisions = self._memory.decide(instant.bars, changes, balance=balance, blocked=blocked)
         self._as_of_ns = instant.close_ns
         protection = self._protect(instant.bars, {})
-        sent: list[Sent] = []
+        batches: dict[UUID, list[tuple[AsyncOrchestrator, list[Wish]]]] = {}
         for lane, decision in zip(self.lanes, decisions, strict=True):
-            wanted = protection.get((lane.place.run, lane.place.symbol), [])
-            if decision.wishes or wanted or lane.place.symbol in instant.bars:
-                sent += await lane.act(decision, bar_close_ns=instant.close_ns, protection=wanted)
+            place = lane.place
+            wishes = lane.prepare(decision, protection.get((place.run, place.symbol), ()))
+            if wishes or place.symbol in instant.bars:
+                batches.setdefault(place.run, []).append((lane, wishes))
+        sent: list[Sent] = []
+        for run, batch in batches.items():
+            sent += await self._send(run, batch, instant.close_ns)
+        return sent
+
+    async def _send(
+        self, run: UUID, batch: Sequence[tuple[AsyncOrchestrator, list[Wish]]], bar_close_ns: int
+    ) -> list[Sent]:
+        """Send what a run wants on all its markets, with its memory in the same commit."""
+        states = [save_lane(self._memory, lane.lane, bar_close_ns) for lane, _ in batch]
+        every = [wish for _, wishes in batch for wish in wishes]
+        try:
+            sent = await self._orders.submit(every, run=run, bar_close_ns=bar_close_ns, states=states)
+        except JournalUnavailable:
+            # Nothing was sent; what the strategies remember is saved with the next bar that can be.
+            for lane, wishes in batch:
+                lane.give_up(wishes)
+            return []
+        at = 0
+        for lane, wishes in batch:
+            lane.note(sent[at : at + len(wishes)], bar_close_ns=bar_close_ns)
+            at += len(wishes)
         return sent
 
     async def _take_news(self) -> None:
