@@ -75,7 +75,11 @@ class LineFile:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._guard = path.with_suffix(".lock").open("ab")
-        _lock(self._guard, path)
+        try:
+            _lock(self._guard, path)
+        except BrokerError:
+            self._guard.close()
+            raise
         self.rows, self.is_damaged = self._read()
         self._file = path.open("ab")
 
