@@ -112,12 +112,12 @@ class Recovery:
             self._gates.watch,
             guard=orders.guard,
             catch_up=orders.catch_up,
-            tell=alert,
         )
         self.last_seconds = 0.0
         """How long the last recovery took."""
         self._is_loaded = False
         self._is_running = False
+        self._has_told_hole = False
 
     async def recover(self, why: str = "start") -> LiveState:
         """Bring the account to where it may trade and return the state that it is in then.
@@ -303,9 +303,19 @@ class Recovery:
             judgment = self._limits.judge(before, reading, flows=before.flows)
             if judgment is not None and (judgment.new_causes or judgment.warning or self._is_news(before, judgment)):
                 await self._settle(judgment, reading)
+        await self._tell_of_hole()
         if failure is not None:
             raise failure
         return self._store.state
+
+    async def _tell_of_hole(self) -> None:
+        """Alert once about a hole in the events that has become old enough to block entries."""
+        age, bound = self._gates.watch.hole_seconds(self._clock.now_ns()), self._gates.settings.max_hole_seconds
+        is_old, was_old = age > bound, self._has_told_hole
+        self._has_told_hole = is_old
+        if is_old and not was_old:
+            text = f"Events after number {self._store.book.cursor} have been missing for {age:.0f} s. Nothing is opened"
+            await self._store.announce("event_hole", f"{text} until the venue shows them; look whether it answers.")
 
     @staticmethod
     def _is_news(before: AccountRecord, judgment: Judgment) -> bool:

@@ -24,6 +24,7 @@ from tradesentry.core.execution.repairs import (
     AdoptTrade,
     BalanceDiffers,
     BlockInstrument,
+    FillsDiffer,
     ForgetOrder,
     FreeInstrument,
     JournalState,
@@ -47,7 +48,8 @@ _KIND_OF: Final = {
     OrderStatus.EXPIRED: EventKind.ORDER_EXPIRED,
     OrderStatus.REJECTED: EventKind.ORDER_REJECTED,
 }
-Tell = Callable[[str, str], None]
+_UNWRITTEN: Final = (FillsDiffer, UnitsDiffer, FreeInstrument)
+"""Repairs that leave no row of their own."""
 
 
 class VenueComparison:
@@ -59,7 +61,6 @@ class VenueComparison:
         watch: Where instruments are blocked.
         guard: Restores a stop, or closes the trade.
         catch_up: Brings the journal up to the venue's newest event.
-        tell: Alerts people.
     """
 
     def __init__(
@@ -70,10 +71,9 @@ class VenueComparison:
         *,
         guard: Callable[[str, float | None], Awaitable[None]],
         catch_up: Callable[[], Awaitable[object]],
-        tell: Tell,
     ) -> None:
         self._broker, self._store, self._watch = broker, store, watch
-        self._guard, self._catch_up, self._tell = guard, catch_up, tell
+        self._guard, self._catch_up = guard, catch_up
         self._last = JournalState(None, 0, ZERO, {}, {})
         self.report: VenueReport | None = None
         """The last consistent look."""
@@ -164,13 +164,15 @@ class VenueComparison:
         return self._store.book.key_of(report.account.log_id, report.account.last_seq)
 
     async def _carry_out(self, state: JournalState, repairs: Sequence[Repair], report: VenueReport) -> None:
-        answers = [await self._ask(repair) for repair in repairs if isinstance(repair, OrderGone)]
-        if any(_writes(repair) for repair in repairs) or any(answers):
+        asked = {
+            repair: await self._broker.find_order(repair.key) for repair in repairs if isinstance(repair, OrderGone)
+        }
+        if any(not isinstance(repair, _UNWRITTEN) for repair in repairs):
             async with self._store.writing() as writing:
                 for repair in repairs:
                     await self._write(writing, repair, report)
-                for answer in filter(None, answers):
-                    self._note_end(writing, answer, report)
+                for gone, answer in asked.items():
+                    self._note_end(writing, gone, answer, report)
         self._last = applied(state, repairs)
         for repair in repairs:
             if isinstance(repair, BlockInstrument):
@@ -179,19 +181,7 @@ class VenueComparison:
                 self._watch.unblock(repair.symbol, MISMATCH)
         for repair in repairs:
             if isinstance(repair, RestoreStop):
-                text = f"The stop of trade {repair.trade_ref} on {repair.symbol} is {repair.present}"
-                self._tell("stop_weak", f"{text} at the venue, the journal has {repair.stop_loss}. It is restored.")
                 await self._guard(repair.trade_ref, repair.stop_loss)
-
-    async def _ask(self, repair: OrderGone) -> OrderReport | None:
-        """Ask for an order that is not shown; return its end in the venue's words, None when there is none."""
-        shown = await self._broker.find_order(repair.key)
-        if shown is not None and shown.status in _KIND_OF:
-            return shown
-        if shown is None:
-            text = f"Order {repair.key} on {repair.symbol} works as far as we know, and the venue does not show it."
-            self._tell("order_gone", f"{text} It stays open here until the venue says how it ended.")
-        return None
 
     async def _write(self, writing: Writing, repair: Repair, report: VenueReport) -> None:
         """Write the journal's side of one repair."""
@@ -216,6 +206,11 @@ class VenueComparison:
             case BlockInstrument(symbol, text):
                 what = f"{symbol} is not traded: {text}. It is freed when both agree"
                 writing.alert("position_mismatch", f"{what}; see docs/runbooks/reconcile_by_hand.md.")
+            case RestoreStop(trade_ref=ref, symbol=symbol):
+                text = f"The stop of trade {ref} on {symbol} is {repair.present} at the venue"
+                writing.alert(
+                    "stop_weak", f"{text}, the journal has {repair.stop_loss}. It is restored, or the trade ends."
+                )
             case ProtectionDiffers(ref, stop, target):
                 writing.changes += _show_guards(writing, ref, stop, target, key)
             case BalanceDiffers(ours, theirs):
@@ -230,14 +225,14 @@ class VenueComparison:
         if instance == self._store.lease.instance:
             await writing.transaction.raise_seq(seq)
 
-    def _note_end(self, writing: Writing, shown: OrderReport, report: VenueReport) -> None:
-        said = VenueSaid(self._key(report), _KIND_OF[shown.status], shown.venue_order_id, reason=shown.reason)
-        if shown.client_order_id is not None:
-            writing.note(shown.client_order_id, said, source=Evidence.POLL)
-
-
-def _writes(repair: Repair) -> bool:
-    return not isinstance(repair, UnitsDiffer | RestoreStop | FreeInstrument | OrderGone)
+    def _note_end(self, writing: Writing, gone: OrderGone, shown: OrderReport | None, report: VenueReport) -> None:
+        """Note the end of an order that was not shown, in the venue's words; silence ends nothing."""
+        if shown is not None and shown.status in _KIND_OF:
+            said = VenueSaid(self._key(report), _KIND_OF[shown.status], shown.venue_order_id, reason=shown.reason)
+            writing.note(gone.key, said, source=Evidence.POLL)
+        elif shown is None:
+            text = f"Order {gone.key} on {gone.symbol} works as far as we know, and the venue does not show it."
+            writing.alert("order_gone", f"{text} It stays open here until the venue says how it ended.")
 
 
 def _terms(shown: OrderReport) -> OrderTerms:

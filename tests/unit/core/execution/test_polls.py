@@ -85,11 +85,12 @@ def test_a_hole_that_stays_grows_old_and_blocks_entries():
             owner.faults.rules = ()
             owner.faults._counts = []
             await site.clock.advance(61)
-            return old, owner.gates.watch.hole_seconds(site.clock.now_ns()), len(owner.book.trades)
+            return site, old, owner.gates.watch.hole_seconds(site.clock.now_ns()), len(owner.book.trades)
 
-    old, after, n_trades = play(case())
+    site, old, after, n_trades = play(case())
 
     assert old > 10
+    assert site.codes.count("event_hole") == 1
     assert (after, n_trades) == (0.0, 1)
 
 
