@@ -312,8 +312,9 @@ class OrderManager:
         """Store a trading state; it takes effect then. What is worse than ACTIVE is told to people."""
         if self.state is state and self.store.record is not None and self.store.record.reason == reason:
             return
-        account = self.desk.entry_gates.account
-        equity: Decimal = self.book.balance if account is None else account.equity
+        account, stored = self.desk.entry_gates.account, self.store.record
+        equity: Decimal = self.book.balance if stored is None else stored.equity
+        equity = equity if account is None else account.equity
         record = self.store.next_record(state, reason, balance=self.book.balance, equity=equity)
         async with self.store.writing() as writing:
             await writing.transaction.put_account(record)
