@@ -19,6 +19,8 @@ from tradesentry.core.execution.order_status import Asked
 from tradesentry.core.monitoring.invariants import LimitUse, Picture
 
 PAGE: Final = 1_000
+MAX_EVENTS: Final = 50_000
+"""Of one period; then a new one begins."""
 
 
 LimitReader: TypeAlias = Callable[[Sequence[Reservation]], Sequence[LimitUse]]
@@ -114,8 +116,11 @@ class PictureReader:
 
     async def _read_events(self, log_id: str) -> None:
         """Read what the journal has stored since the last picture; a new log begins a new period."""
-        if log_id != self._log_id:
-            self._log_id, self._after, self._since_ns = log_id, self._orders.book.cursor, self._clock.now_ns()
+        is_new_log = log_id != self._log_id
+        if is_new_log:
+            self._log_id, self._after = log_id, self._orders.book.cursor
+        if is_new_log or len(self._facts) > MAX_EVENTS:
+            self._since_ns = self._clock.now_ns()
             self._facts.clear()
         while True:
             events: list[BrokerEvent] = await self._journal.read_events(
