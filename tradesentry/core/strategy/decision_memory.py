@@ -21,6 +21,7 @@ from tradesentry.core.domain.records import BAR, BOOK, INTENT, N_INTENTS, N_ORDE
 from tradesentry.core.domain.run_records import DESK, LANE, PAIR, SERIES
 from tradesentry.core.execution.decide import failure
 from tradesentry.core.execution.driver import decide_book, execute_best, mark_account, observe_market
+from tradesentry.core.execution.portfolio_manager import sum_exposure
 from tradesentry.core.execution.reflect import reflect_clock, reflect_marks
 from tradesentry.core.execution.risk_manager import refresh_kelly
 from tradesentry.core.execution.settle import mark_at_quote
@@ -156,6 +157,11 @@ class DecisionMemory:
     def set_closing(self, lane: int, closing: Mapping[str, str]) -> None:
         """Say which closes were under way when a lane was saved."""
         self._wishes[lane].closing = {ref: Decimal(left) for ref, left in closing.items()}
+
+    def open_risk(self) -> float:
+        """Return the loss at the stops of everything that is open or resting, account currency."""
+        sum_exposure(self.desk[0], self.account[0], self.book_records[0])
+        return float(self.account[0].exposure.open_risk)
 
     def decide(
         self,

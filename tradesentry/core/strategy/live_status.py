@@ -1,10 +1,10 @@
-"""How a live account stands, for consoles and dashboards: values only."""
+"""How a live account stands, for consoles and dashboards: values, and wishes in words."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from tradesentry.core.domain.live_account import LiveOrder, LiveTrade
+from tradesentry.core.domain.live_account import Enter, LiveOrder, LiveTrade, Wish
 from tradesentry.core.execution.journal_rows import LiveState
 
 
@@ -48,3 +48,11 @@ class LiveStatus:
     orders: tuple[LiveOrder, ...]
     """Those that are not terminal."""
     lanes: tuple[LaneStatus, ...]
+
+
+def in_words(wish: Wish) -> str:
+    """Return what a strategy wants in a few words."""
+    if isinstance(wish, Enter):
+        what = f"{wish.type.name.lower()} {wish.side.name.lower()} {wish.units.normalize():f} {wish.symbol}"
+        return f"{what} stop {wish.stop_loss:g}"
+    return f"{type(wish).__name__.lower()} {getattr(wish, 'trade_ref', getattr(wish, 'seq', ''))}"

@@ -31,7 +31,7 @@ from tradesentry.core.market.feeds import BarFeed, Instant
 from tradesentry.core.monitoring.trade_watcher import TradeWatcher, WatchedMarket
 from tradesentry.core.strategy.decision_memory import DecisionMemory, LaneDecision
 from tradesentry.core.strategy.lane_state import restore_lane, save_lane
-from tradesentry.core.strategy.live_status import LaneStatus, LastDecision, LiveStatus
+from tradesentry.core.strategy.live_status import LaneStatus, LastDecision, LiveStatus, in_words
 from tradesentry.core.utils.logger import get_logger
 
 _log = get_logger(__name__)
@@ -107,7 +107,7 @@ class AsyncOrchestrator:
             self._note(result)
         refused = [RejectCode(item.code).name.lower() for item in self.memory.refusals if item.lane == self.lane]
         denied = [result.verdict.code for result in sent if isinstance(result.verdict, Denied)]
-        words = tuple(_in_words(result.wish) for result in sent)
+        words = tuple(in_words(result.wish) for result in sent)
         self.last = LastDecision(bar_close_ns, words, (*refused, *denied))
 
     def give_up(self, wishes: Sequence[Wish]) -> None:
@@ -129,13 +129,6 @@ class AsyncOrchestrator:
             trade = self.orders.book.trades.get(wish.trade_ref)
             if trade is not None:
                 self.book.show_protection(trade)
-
-
-def _in_words(wish: object) -> str:
-    name = type(wish).__name__.lower()
-    if isinstance(wish, Enter):
-        return f"{wish.type.name.lower()} {wish.side.name.lower()} {wish.units:f} {wish.symbol} stop {wish.stop_loss:g}"
-    return f"{name} {getattr(wish, 'trade_ref', getattr(wish, 'seq', ''))}"
 
 
 class PortfolioOrchestrator:
@@ -376,6 +369,7 @@ class PortfolioOrchestrator:
     def status(self) -> LiveStatus:
         """Return the account as it stands."""
         book, account = self._orders.book, self._memory.account[0]
+        risk = self._memory.open_risk()
         return LiveStatus(
             state=self._orders.state,
             as_of_ns=self._as_of_ns,
@@ -383,7 +377,7 @@ class PortfolioOrchestrator:
             equity=Decimal(str(float(account.equity))),
             margin_used=Decimal(str(float(account.margin_used))),
             drawdown=1.0 - float(account.equity) / float(account.peak_equity),
-            open_risk=float(account.exposure.open_risk) / float(account.equity),
+            open_risk=risk / float(account.equity),
             trades=tuple(book.trades.values()),
             orders=tuple(order for order in book.orders.values() if not order.status.is_terminal),
             lanes=tuple(
