@@ -6,17 +6,20 @@ whether a lock holds.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
+from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import StateMismatch
-from tradesentry.core.domain.live_account import LiveTrade
+from tradesentry.core.domain.live_account import AccountChange, LiveTrade, TradeReduced
 from tradesentry.core.execution.gate_view import Lock
-from tradesentry.core.execution.journal_rows import NS_PER_SECOND, SavedState
+from tradesentry.core.execution.journal_port import Journal
+from tradesentry.core.execution.journal_rows import NS_PER_SECOND, Lease, SavedState
+from tradesentry.core.execution.live_gates import LiveGates
 from tradesentry.core.utils.config_model import FrozenModel
 
 MARKET: Final = "#locks"
@@ -163,3 +166,44 @@ class LockKeeper:
                 "the run with the version that wrote them, or delete that saved state."
             )
         self._closed |= {row["trade_ref"]: ClosedTrade(**row) for row in json.loads(state.snapshot)}
+
+
+class LockBoard:
+    """The locks of all runs of one account, kept up with its trades.
+
+    Args:
+        gates: Told which locks there are.
+        clock: Time.
+        keepers: Of each run that has rules.
+    """
+
+    def __init__(self, gates: LiveGates, clock: Clock, keepers: Mapping[UUID, LockKeeper]) -> None:
+        self._gates, self._clock, self._keepers = gates, clock, dict(keepers)
+
+    def on_changes(self, changes: Sequence[AccountChange]) -> None:
+        """Take up trades that closed; for `OrderManager.listeners`."""
+        closed = [c.trade for c in changes if isinstance(c, TradeReduced) and not c.trade.is_open]
+        for trade in closed:
+            keeper = None if trade.run is None else self._keepers.get(trade.run)
+            if keeper is not None:
+                keeper.note(trade)
+        if closed:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Tell the gates which locks hold now."""
+        now_ns = self._clock.now_ns()
+        self._gates.locks = tuple(lock for keeper in self._keepers.values() for lock in keeper.locks(now_ns=now_ns))
+
+    def saved(self, run: UUID, *, bar_close_ns: int) -> list[SavedState]:
+        """Return what is to be saved with the memory of a run; nothing where the run has no rules."""
+        keeper = self._keepers.get(run)
+        return [] if keeper is None else [keeper.saved(run, bar_close_ns=bar_close_ns)]
+
+    async def restore(self, journal: Journal, lease: Lease) -> None:
+        """Take up what was saved before this process; call it after the account was recovered."""
+        for run, keeper in self._keepers.items():
+            state = await journal.read_state(lease, run, MARKET)
+            if state is not None:
+                keeper.load(state)
+        self.refresh()
