@@ -2,7 +2,7 @@
 
 A command's fate is told apart by what has left the machine, seen at the connection itself: until the first byte of the
 request is written any failure is `NotSent`, afterwards any failure is `Unknown`. Nothing here is ever sent twice;
-httpx with `retries=0` does not resend, which others do.
+httpx with `retries=0` does not resend, which others do. A connection on which a reply came twice is not used again.
 """
 
 import json
@@ -90,6 +90,7 @@ class HttpClient:
             raise BrokerUnavailable(f"{_shown(path)} was not read: the connections of this account were closed.")
         try:
             response = await within(self._clock, self._timeout_seconds, self._rest.get(path, params=params))
+            await _end_talkative(self._rest)
         except WIRE_ERRORS as error:
             raise BrokerUnavailable(
                 f"{self._venue} could not be read at {_shown(path)}: {_text(error)}. Nothing was changed; try again."
@@ -125,6 +126,7 @@ class HttpClient:
         request = self._rest.build_request(method, path, json=body, extensions={"trace": trace})
         try:
             response = await within(self._clock, seconds, self._rest.send(request))
+            await _end_talkative(self._rest)
         except WIRE_ERRORS as error:
             return Unknown(_text(error), sent_at[0]) if sent_at else NotSent(_text(error), f"{method} {_shown(path)}")
         sent_ts_ns = sent_at[0] if sent_at else self._clock.now_ns()
@@ -196,6 +198,19 @@ def _client(
 ) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(retries=0, limits=limits, verify=tls or _certificates())
     return httpx.AsyncClient(base_url=url, headers=dict(headers), transport=transport, timeout=None)  # noqa: S113
+
+
+async def _end_talkative(client: httpx.AsyncClient) -> None:
+    """Close connections on which more was said than was asked for.
+
+    What is left over would be read as the answer to the next request, and every answer after it would be one too late.
+    httpcore closes a connection whose socket is readable while idle, but not one whose rest was read already.
+    """
+    pool = getattr(getattr(client, "_transport", None), "_pool", None)
+    for connection in tuple(getattr(pool, "connections", ())):
+        state = getattr(getattr(connection, "_connection", None), "_h11_state", None)
+        if state is not None and connection.is_idle() and state.trailing_data[0]:
+            await connection.aclose()
 
 
 def _text(error: BaseException) -> str:

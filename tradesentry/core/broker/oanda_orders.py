@@ -143,6 +143,12 @@ def _is_about(event: BrokerEvent, created: BrokerEvent) -> bool:
     return str(event.payload.get("orderID")) == str(created.seq)
 
 
+def _is_foreign(said: Mapping[str, Any], client_order_id: str) -> bool:
+    """Say whether a transaction of a reply is about an order of another id: the answer to somebody else's request."""
+    shown = (said.get("clientExtensions") or {}).get("id")
+    return shown is not None and client_order_id != "" and str(shown) != client_order_id
+
+
 def outcome_of(
     reply: Reply,
     read: Callable[[Mapping[str, Any]], BrokerEvent],
@@ -166,6 +172,8 @@ def outcome_of(
         events = tuple(read(said) for _, said in named)
     except (BrokerError, ValueError):
         return Unknown("unreadable_reply", now_ns)
+    if request is not None and any(_is_foreign(said, request.client_order_id) for _, said in named):
+        return Unknown("foreign_reply", now_ns)
     if reply.status in (200, 201):
         order = None if request is None else _report(request, events)
         if order is not None and order.status is OrderStatus.CANCELED and order.filled_units == ZERO:

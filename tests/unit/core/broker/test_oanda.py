@@ -257,3 +257,34 @@ def test_after_closing_nothing_is_sent():
 
     assert isinstance(outcome, NotSent)
     assert (outcome.reason, n_received) == ("closed", 0)
+
+
+def test_a_doubled_reply_is_not_taken_for_the_answer_to_what_is_asked_next():
+    """Seen to fail: without closing the connection the second order was reported with the first one's id and fill."""
+
+    async def case():
+        async with oanda_bench(faults="double_reply at 1 on place") as b:
+            await b.broker.connect()
+            first = await b.broker.place_order(entry(1))
+            trades = await b.broker.open_trades()
+            second = await b.broker.place_order(entry(2))
+            return first, trades, second
+
+    first, trades, second = play(case())
+
+    assert [trade.client_order_id for trade in trades] == [client_order_id(7, 1)]
+    assert second.order.client_order_id == client_order_id(7, 2)
+    assert first.order.venue_order_id != second.order.venue_order_id
+
+
+def test_a_reply_about_another_order_says_nothing_about_ours():
+    """Seen to fail: without the check the outcome was Accepted."""
+    asked = entry(2)
+    created = {"id": "5", "time": TIME, "type": "MARKET_ORDER", "clientExtensions": {"id": client_order_id(7, 1)}}
+
+    def read(said):
+        return read_event(said, account="a", received_ts_ns=0)
+
+    outcome = outcome_of(Reply(201, {"orderCreateTransaction": created}), read, request=asked, rounded=(), now_ns=1)
+
+    assert outcome == Unknown("foreign_reply", 1)
