@@ -7,7 +7,7 @@ itself: events, fills and intents are read back from the journal, orders and tra
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from tradesentry.core.domain.clock import Clock
+from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
 from tradesentry.core.domain.events import BrokerEvent, EventFacts
 from tradesentry.core.domain.live_account import AccountChange, OrderMoved
 from tradesentry.core.domain.live_orders import Effect, OrderStatus
@@ -21,6 +21,8 @@ from tradesentry.core.monitoring.invariants import LimitUse, Picture
 PAGE: Final = 1_000
 MAX_EVENTS: Final = 50_000
 """Of one period; then a new one begins."""
+SKEW_NS: Final = 5 * NS_PER_SECOND
+"""The venue's clock may be that far ahead, so a fill of before may bear a time of after the period's beginning."""
 
 
 LimitReader: TypeAlias = Callable[[Sequence[Reservation]], Sequence[LimitUse]]
@@ -56,7 +58,7 @@ class PictureReader:
         self._orders, self._journal, self._lease, self._clock = orders, journal, lease, clock
         self._horizon_seconds, self._limits = horizon_seconds, limits
         book = orders.book
-        self._log_id, self._after, self._since_ns = book.log_id, book.cursor, clock.now_ns()
+        self._log_id, self._after, self._since_ns = book.log_id, book.cursor, clock.now_ns() + SKEW_NS
         self._facts: list[EventFacts] = []
         self._sent_ns: dict[int, list[int]] = {}
         self._sent_when_halted: list[str] = []
@@ -120,7 +122,7 @@ class PictureReader:
         if is_new_log:
             self._log_id, self._after = log_id, self._orders.book.cursor
         if is_new_log or len(self._facts) > MAX_EVENTS:
-            self._since_ns = self._clock.now_ns()
+            self._since_ns = self._clock.now_ns() + SKEW_NS
             self._facts.clear()
         while True:
             events: list[BrokerEvent] = await self._journal.read_events(

@@ -13,6 +13,7 @@ from tradesentry.core.domain.events import EventKind
 from tradesentry.core.domain.live_account import Cancel, OrderMoved, Protect, Reduce
 from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.orders import OrderType
+from tradesentry.core.execution import live_picture
 from tradesentry.core.execution.journal_rows import LiveState
 from tradesentry.core.execution.live_picture import PictureReader
 from tradesentry.core.monitoring.invariants import (
@@ -298,6 +299,21 @@ def test_a_trade_by_hand_is_in_the_picture_as_external_and_breaks_nothing():
     picture = picture_of(work)
 
     assert any(order.is_external for order in picture.orders)
+    assert broken(picture) == set()
+
+
+def test_a_new_period_begins_when_the_events_are_many(monkeypatch):
+    monkeypatch.setattr(live_picture, "MAX_EVENTS", 5)
+    sizes = []
+
+    async def work(site, owner, reader):
+        sizes.append(len((await reader.read()).facts))
+        await owner.buy(3_000)
+        await owner.settle(owner.orders.catch_up())
+
+    picture = picture_of(work)
+
+    assert 0 < len(picture.facts) < sizes[0]
     assert broken(picture) == set()
 
 
