@@ -99,7 +99,11 @@ class DecisionMemory:
         self._unused = new_records(1, TRADE)
         self.desk = new_records(1, DESK)
         self._lay_out(rows)
-        self.books = [LiveBook(book, account[0], self.desk) for book in self.book_records]
+        before = [[other.symbol for other in lanes[:b]].count(lane.symbol) for b, lane in enumerate(lanes)]
+        places = before + [0] * n
+        self.books = [
+            LiveBook(book, account[0], self.desk, place) for book, place in zip(self.book_records, places, strict=True)
+        ]
         self._wishes = [LaneWishes(lane, book) for lane, book in zip(lanes, self.books, strict=False)]
         self.refusals: list[Refusal] = []
         """Of the last instant."""

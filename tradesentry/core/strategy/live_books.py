@@ -36,14 +36,31 @@ UNKNOWN_RANGE: Final = 0.01
 """Daily range while it is not known, as a share of the price."""
 
 
+SHARED: Final = 1 << 40
+"""Groups and baskets of strategies that share a market at a venue lie this far apart."""
+
+
 def ticket_of(text: str) -> Any:
-    """Return the INTENT record that a ticket holds, written in hexadecimal."""
-    return np.frombuffer(bytes.fromhex(text), INTENT).copy().view(np.recarray)[0]
+    """Return the INTENT record that a ticket holds, its group and basket as the strategy numbers them."""
+    ticket = np.frombuffer(bytes.fromhex(text), INTENT).copy().view(np.recarray)[0]
+    for name in ("group", "basket"):
+        if ticket[name] >= SHARED:
+            ticket[name] %= SHARED
+    return ticket
 
 
-def ticket_text(intent: Any) -> str:
-    """Return an INTENT record in hexadecimal."""
-    return np.asarray(intent).tobytes().hex()
+def ticket_text(intent: Any, place: int) -> str:
+    """Return an INTENT record in hexadecimal.
+
+    Args:
+        intent: INTENT.
+        place: Of the strategy among those on its market, from 0; keeps its groups and baskets apart from theirs.
+    """
+    ticket = np.array(intent)
+    for name in ("group", "basket"):
+        if ticket[name] > 0:
+            ticket[name] += place * SHARED
+    return ticket.tobytes().hex()
 
 
 @dataclass(slots=True)
@@ -63,10 +80,11 @@ class LiveBook:
         book: BOOK record.
         account: ACCOUNT record that the book shares with others.
         desk: DESK array, shape (1,).
+        place: Among the books of strategies on the same symbol, from 0.
     """
 
-    def __init__(self, book: Any, account: Any, desk: Any) -> None:
-        self.book, self.account, self._desk = book, account, desk
+    def __init__(self, book: Any, account: Any, desk: Any, place: int = 0) -> None:
+        self.book, self.account, self._desk, self.place = book, account, desk, place
         self.entries: dict[int, Resting] = {}
         """By the number that the row carries: `ORDER.id`, or `INTENT.target_id` in the queue."""
         self.trades: dict[str, int] = {}

@@ -131,7 +131,7 @@ class LaneWishes:
             group=f"{lane.run.hex[:8]}-{lane.symbol}-{group}" if group else None,
             risk=decimal_of(float(intent.risk_money)),
             tag=lane.strategy.TAGS.get(tag, str(tag)),
-            ticket=ticket_text(intent),
+            ticket=ticket_text(intent, self._live.place),
             number=number,
         )
 
