@@ -178,6 +178,13 @@ class VenueWatch:
         if not reasons:
             self._blocks.pop(symbol, None)
 
+    def free_all(self, *, but: str) -> None:
+        """Lift every reason for which a person had to look, except one that the venue itself lifts."""
+        for symbol in tuple(self._blocks):
+            for code in tuple(self._blocks[symbol]):
+                if code != but:
+                    self.unblock(symbol, code)
+
     @property
     def blocked(self) -> dict[str, str]:
         """Why instruments are blocked, by symbol."""

@@ -50,7 +50,7 @@ from tradesentry.core.execution.journal_outage import JournalOutage
 from tradesentry.core.execution.journal_rows import AccountRecord, EquityRecord, LiveState
 from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.execution.repairs import OwnIdUnknown, Repair
-from tradesentry.core.execution.venue_comparison import VenueComparison
+from tradesentry.core.execution.venue_comparison import MISMATCH, VenueComparison
 from tradesentry.core.execution.venue_look import AccountLink, check_link
 from tradesentry.core.utils.config_model import FrozenModel
 from tradesentry.core.utils.crash_points import crash_point
@@ -362,9 +362,21 @@ class Recovery:
             await self.orders.flatten(record.reason)
 
     async def rearm(self) -> LiveState:
-        """Lift what only a person may lift; limits begin anew at the present equity."""
+        """Lift what only a person may lift, on the word of one who has looked.
+
+        Limits begin anew at the present equity. Positions that their fills do not explain are taken as the venue holds
+        them; what cannot be read now stays blocked.
+        """
         if self._store.record is not None:
             await self._store.save_record(rearmed(self._store.record))
+        self._gates.watch.free_all(but=MISMATCH)
+        for symbol in sorted(self.comparison.blocked):
+            try:
+                await self.comparison.accept_venue(symbol)
+            except (*FINAL, JournalUnavailable):
+                raise
+            except BrokerError as error:
+                self._alert("not_accepted", f"{symbol} stays blocked: {error} Re-arm again when the venue answers.")
         return self._store.state
 
 

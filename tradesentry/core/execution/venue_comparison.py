@@ -106,6 +106,11 @@ class VenueComparison:
             "Nothing is sent. Look whether the account is the linked one, and whether the venue answers completely."
         )
 
+    @property
+    def blocked(self) -> frozenset[str]:
+        """Instruments whose fills and positions disagreed at the last look."""
+        return self._last.blocked
+
     async def accept_venue(self, symbol: str) -> list[Repair]:
         """Take the venue's units of one instrument for right; only a person may ask for it.
 
