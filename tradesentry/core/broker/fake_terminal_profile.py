@@ -24,6 +24,7 @@ from tradesentry.core.market.zones import IntArray, local_from_utc, utc_from_loc
 ALL_EXPIRATIONS: Final = 15
 ALL_ORDERS: Final = 127
 QUARTER_NS: Final = 900 * NS_PER_SECOND
+LOT_DIGITS: Final = Decimal("1e-8")
 CENT: Final = Decimal("0.01")
 
 
@@ -141,8 +142,8 @@ class SymbolTerms:
         return float(Decimal(1).scaleb(-self.digits))
 
     def lots(self, units: Decimal) -> Decimal:
-        """Return units in lots."""
-        return (units / self.contract).normalize()
+        """Return units in lots, without the dust that shares of units leave."""
+        return (units / self.contract).quantize(LOT_DIGITS).normalize()
 
     def units(self, lots: Decimal) -> Decimal:
         """Return lots in units."""
