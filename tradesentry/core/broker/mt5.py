@@ -6,6 +6,7 @@ entry whose outcome is not known is looked for by its magic number.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
@@ -152,7 +153,9 @@ class Mt5Broker:
                 "account. Take a full snapshot.",
                 code="cursor_out_of_range",
             )
-        return log.page(seq)
+        page = log.page(seq)
+        # Without its server the terminal shows what it knew, and what is looked for may have happened since.
+        return replace(page, is_complete=page.is_complete and self.session.terminal.is_online)
 
     async def read_quotes(self, instruments: Sequence[str]) -> list[Quote]:
         """Return the present quotes of several instruments, without those that have none."""

@@ -223,7 +223,12 @@ class Mt5Gateway:
             return self._follow_events(since)
         return Answer(
             200,
-            {"events": [to_json(event) for event in page.events], "last_seq": page.last_seq, "log_id": page.log_id},
+            {
+                "events": [to_json(event) for event in page.events],
+                "last_seq": page.last_seq,
+                "log_id": page.log_id,
+                "is_complete": page.is_complete,
+            },
         )
 
     async def _follow_events(self, since: int) -> Lines:

@@ -189,7 +189,7 @@ class Mt5GatewayBroker:
         said = await self._client.get("/v1/events", {"since": str(seq)})
         events = tuple(from_json(BrokerEvent, row) for row in need(said, "events"))
         last_seq = int(need(said, "last_seq"))
-        is_complete = is_contiguous(events, after=seq, last_seq=last_seq)
+        is_complete = bool(need(said, "is_complete")) and is_contiguous(events, after=seq, last_seq=last_seq)
         return EventPage(events, last_seq, str(need(said, "log_id")), is_complete)
 
     async def _state(self) -> tuple[AccountState, list[OrderReport], list[OpenTrade]]:

@@ -82,6 +82,8 @@ class Mt5Terminal:
         """Filling mode that the terminal took, by (name, is pending, allow partial)."""
         self.is_stale = True
         """The connection has to be made anew before it is used."""
+        self.is_online = False
+        """Whether the terminal was connected to its server at the last look."""
         self.link, self._clock, self._package = link, clock, package
         self._folder, self._new_log_id, self._on_events = folder, new_log_id, on_events
         self._by_name: dict[str, Symbol] = {}
@@ -162,7 +164,8 @@ class Mt5Terminal:
         now_ns = self._clock.now_ns()
         deals, past = self.call("history_deals_get", *window), self.call("history_orders_get", *window)
         shown = Look(self.call("orders_get"), self.call("positions_get"), past, deals)
-        if self.call("terminal_info").connected:
+        self.is_online = bool(self.call("terminal_info").connected)
+        if self.is_online:
             self._looked_through_ns = now_ns
         return shown
 
@@ -278,14 +281,14 @@ class Mt5Terminal:
         self.outcomes = OutcomeLog(folder / "outcomes.jsonl", now_ns=now_ns)
         try:
             # A log that was lost or damaged is told again as far back as commands of ours may be missing from it.
-            begin_ns = self.outcomes.oldest_ns or now_ns
-            self._looked_through_ns = begin_ns
+            oldest_ns = self.outcomes.oldest_ns
+            self._looked_through_ns = oldest_ns or now_ns
             self.log = EventLog(
                 folder / "events.jsonl",
                 account=self.account,
                 now_ns=now_ns,
                 new_log_id=self._new_log_id,
-                baseline=lambda: self._baseline(is_told_again=begin_ns < now_ns),
+                baseline=lambda: self._baseline(is_told_again=oldest_ns is not None),
             )
         except BaseException:
             self.outcomes.close()
