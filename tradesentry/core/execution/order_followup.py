@@ -12,7 +12,6 @@ from typing import Final
 from uuid import UUID
 
 from tradesentry.core.broker.base_broker import Accepted, NotSent, Outcome, RefusalClass, Refused, TradeRef, Unknown
-from tradesentry.core.domain.clock import NS_PER_SECOND
 from tradesentry.core.domain.live_account import Enter, Reduce
 from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.money import ZERO
@@ -68,6 +67,7 @@ class OrderFollowUp:
         self._requotes: Counter[str] = Counter()
         self._back_offs: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
+        self._paused_until: dict[str, float] = {}
 
     def may_retry(self, job: Job, outcome: Outcome) -> bool:
         """Say whether the order of a job lives on after an outcome."""
@@ -129,10 +129,16 @@ class OrderFollowUp:
     async def _pause(self, symbol: str, outcome: Refused) -> None:
         desk, watch = self._desk, self._desk.gates.watch
         text = f"{desk.settings.max_refusals} orders in a row were refused, the last with {outcome.code}."
+        self._paused_until[symbol] = desk.clock.monotonic() + desk.settings.pause_seconds
         if watch.block(symbol, PAUSED, text):
             await desk.store.announce("instrument_paused", f"{symbol} is paused: {text} {outcome.message}")
-        await desk.clock.sleep(desk.settings.pause_seconds)
-        watch.unblock(symbol, PAUSED)
+
+    def lift_pauses(self) -> None:
+        """Free the instruments whose pause is over; call it before an entry is judged."""
+        now = self._desk.clock.monotonic()
+        for symbol in [name for name, until in self._paused_until.items() if now >= until]:
+            del self._paused_until[symbol]
+            self._desk.gates.watch.unblock(symbol, PAUSED)
 
     # Asking again
 
@@ -212,6 +218,3 @@ class OrderFollowUp:
         seen = desk.entry_gates.view("", None, desk.store.state, None)
         denied = desk.gates.vet_change(wish, replace(seen, is_journal_up=True), author="kill_switch")
         return denied is not None
-
-
-__all__ = ["NS_PER_SECOND", "PAUSED", "OrderFollowUp", "enter_of"]

@@ -158,6 +158,7 @@ class OrderManager:
         if not wishes and not states:
             return []
         crash_point("before_journal")
+        self._follow_up.lift_pauses()
         prepared = await commit(Batch(self.desk, run, bar_close_ns, author), wishes, states)
         chains: dict[str, list[Prepared]] = {}
         for one in prepared:
@@ -312,11 +313,11 @@ class OrderManager:
         """Store a trading state; it takes effect then. What is worse than ACTIVE is told to people."""
         if self.state is state and self.store.record is not None and self.store.record.reason == reason:
             return
-        account, stored = self.desk.entry_gates.account, self.store.record
-        equity: Decimal = self.book.balance if stored is None else stored.equity
-        equity = equity if account is None else account.equity
-        record = self.store.next_record(state, reason, balance=self.book.balance, equity=equity)
         async with self.store.writing() as writing:
+            account, stored = self.desk.entry_gates.account, self.store.record
+            equity: Decimal = self.book.balance if stored is None else stored.equity
+            equity = equity if account is None else account.equity
+            record = self.store.next_record(state, reason, balance=self.book.balance, equity=equity)
             await writing.transaction.put_account(record)
             if state in (LiveState.HALTED, LiveState.REDUCING):
                 writing.alert(state.value, f"The account is {state.value}: {reason}")

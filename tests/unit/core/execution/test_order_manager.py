@@ -34,7 +34,7 @@ async def _silence(rig):
 
 
 def test_an_entry_is_stored_with_its_exact_request_before_it_is_sent():
-    """Seen to fail: with the send before the commit, nothing was stored when the venue saw the order."""
+    """Guards J2: what the venue can see is in the journal with its exact request."""
 
     async def case():
         async with order_rig() as rig:
@@ -144,7 +144,7 @@ def test_headroom_is_given_back_when_an_intent_is_over():
 
 
 def test_nothing_is_sent_when_the_commit_is_not_confirmed_and_it_is_read_back_as_never_sent():
-    """Seen to fail: sending in spite of the error, and reading back as UNKNOWN, which blocks until the horizon."""
+    """Seen to fail: when the doubt is forgotten, the order stays SENDING after the journal was read again."""
 
     async def case():
         async with order_rig() as rig:
@@ -408,7 +408,7 @@ def test_pages_that_are_wrong_lose_nothing(fault):
 
 
 def test_a_new_owner_treats_what_was_being_sent_as_unknown_and_never_sends_it_again():
-    """Seen to fail: an owner that takes SENDING for NOT_PLACED sends a twin of an order that was executed."""
+    """Seen to fail: an owner that takes SENDING for NOT_PLACED (M7)."""
 
     async def case():
         async with order_rig() as rig:
