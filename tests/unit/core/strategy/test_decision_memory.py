@@ -226,7 +226,7 @@ def test_two_strategies_on_one_market_keep_their_groups_apart_at_the_venue():
 
 
 def test_a_lane_that_was_saved_decides_like_one_that_went_on():
-    """Seen to fail: without the records in the snapshot, and without the numbers that its entries have in the journal."""
+    """Seen to fail: without the records in the snapshot or the numbers of its entries in the journal."""
     script = [limit(0, 1, 1.09, 1.08), modify(2, 1.085), enter(3, -1, 1.105, risk=0.005)]
     going = Session(memory_of(script))
     (wish,) = going.wishes()
