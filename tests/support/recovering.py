@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 from tests.support.venues import TUESDAY_NS, new_venue, quote_at
@@ -67,20 +68,23 @@ class LostJournal(MemoryJournal):
 class Site:
     """What survives the death of a process: the venue, the journal, the clock."""
 
-    def __init__(self, *, capital=100_000.0, horizon=0.0, **venue_options):
+    def __init__(self, *, capital=100_000.0, horizon=0.0, journal=None, account_id=None, **venue_options):
         self.clock = FakeClock(TUESDAY_NS)
         self.venue = new_venue(capital=capital, **venue_options)
-        self.journal = LostJournal(self.clock.now_ns)
-        self.account_id = self.journal.link()
+        self.io_seconds = 0.005 if journal else 0.0
+        """Real time that is given to a journal behind a socket before the clock moves."""
+        self.journal = journal or LostJournal(self.clock.now_ns)
+        self.account_id = account_id or self.journal.link()
         self.horizon = horizon
         self.alerts = []
         self.show(1.1000)
-        self.venue.on_quote(quote_at(150.0, symbol="USDJPY", spread=0.01))
+        self.show(150.0, symbol="USDJPY", spread=0.01)
 
-    def show(self, price, *, symbol="EURUSD"):
+    def show(self, price, *, symbol="EURUSD", spread=0.0001):
         """Bring a price to the venue."""
-        seconds = (self.clock.now_ns() - TUESDAY_NS) / 1e9
-        return self.venue.on_quote(quote_at(price, seconds=seconds, symbol=symbol))
+        now_ns = self.clock.now_ns()
+        quote = quote_at(price, symbol=symbol, spread=spread)
+        return self.venue.on_quote(replace(quote, ts_ns=now_ns, received_ts_ns=now_ns))
 
     async def own(self, name="host-1", **options):
         """Begin a life: claim the account and put an order manager over it."""
@@ -111,7 +115,7 @@ class Owner:
             timeout_seconds=0.2,
         )
         if site.horizon:
-            self.broker.capabilities = _with_horizon(self.broker.capabilities, site.horizon)
+            self.broker.capabilities = replace(self.broker.capabilities, absence_horizon_seconds=site.horizon)
         alert = self._alert
         self.gates = LiveGates(gates, alert=alert)
         self.orders = OrderManager(
@@ -163,6 +167,8 @@ class Owner:
                 if task.done():
                     return task.result()
                 await asyncio.sleep(0)
+            if self.site.io_seconds and (await asyncio.wait({task}, timeout=self.site.io_seconds))[0]:
+                return task.result()
             await self.site.clock.advance(0.1)
         task.cancel()
         raise AssertionError(f"not done after {seconds} s")
@@ -174,9 +180,3 @@ class Owner:
     async def die(self):
         """End this life without a word, as a kill does."""
         await self.recovery.follower.close()
-
-
-def _with_horizon(capabilities, seconds):
-    from dataclasses import replace
-
-    return replace(capabilities, absence_horizon_seconds=seconds)
