@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         validation_alias=_named("TRADESENTRY_PG_BIN"),
         description="Folder of PostgreSQL's programs to use instead of the ones that come with TradeSentry.",
     )
+    heartbeat_url: str | None = Field(
+        None,
+        validation_alias=_named("TRADESENTRY_HEARTBEAT_URL"),
+        description="Address of an outside watcher that is told every minute that live trading goes on.",
+    )
     ray_address: str | None = Field(
         None, validation_alias=_named("RAY_ADDRESS"), description="Cluster that `--executor ray` uses."
     )

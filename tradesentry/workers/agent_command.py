@@ -25,8 +25,9 @@ from tradesentry.settings import Settings, load_settings
 from tradesentry.workers.agent import MAX_ACCOUNTS, Agent, AgentSettings
 from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, end_with_supervisor, installation_id
+from tradesentry.workers.monitors import watching
 from tradesentry.workers.run_commands import HomeOption
-from tradesentry.workers.session import AccountSession
+from tradesentry.workers.session import AccountSession, SessionOptions
 from tradesentry.workers.supervisor import Child, Supervisor
 
 app = typer.Typer(
@@ -69,6 +70,7 @@ def run(
     brokers: Annotated[str, typer.Option(help="Venues that it can reach, comma-separated.")] = ",".join(BROKERS),
     max_accounts: Annotated[int, typer.Option(help="Most accounts that it holds.", min=1)] = MAX_ACCOUNTS,
     keep_entries: Annotated[bool, typer.Option("--keep-entries", help="Leave resting entries at the venue.")] = False,
+    metrics_port: Annotated[int | None, typer.Option(help="Loopback port of the metrics; 0 any.", min=0)] = None,
     supervise: Annotated[int, typer.Option(help="Keep so many agents alive instead of being one.", min=0)] = 0,
     home: HomeOption = None,
 ) -> None:
@@ -93,13 +95,13 @@ def run(
                 keep_entries=keep_entries,
             )
             with Slot(folder, f"agent-{slot}", wait_seconds=SLOT_SECONDS):
-                asyncio.run(_work(server, settings, place))
+                asyncio.run(_work(server, settings, place, metrics_port))
             code = 0
     if code:
         raise typer.Exit(code)
 
 
-async def _work(server: Server, settings: Settings, place: AgentSettings) -> None:
+async def _work(server: Server, settings: Settings, place: AgentSettings, metrics_port: int | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
@@ -110,10 +112,25 @@ async def _work(server: Server, settings: Settings, place: AgentSettings) -> Non
         _tell(notifier, code, text)
 
     try:
-        async with open_stores(server.url(AGENT), n_connections=20) as stores:
+        async with (
+            open_stores(server.url(AGENT), n_connections=20) as stores,
+            watching(
+                clock,
+                alert,
+                metrics_port=metrics_port,
+                heartbeat_url=settings.heartbeat_url,
+                name=f"agent {place.owner}",
+            ) as monitors,
+        ):
+            options = SessionOptions(metrics=monitors.metrics)
 
             async def open_session(claim: Claim, fence: SelfFence) -> AccountSession:
-                return AccountSession(claim, fence, stores=stores, settings=settings, clock=clock, alert=alert)
+                return AccountSession(
+                    claim, fence, stores=stores, settings=settings, clock=clock, alert=alert, options=options
+                )
+
+            if monitors.url is not None:
+                say(f"metrics: {monitors.url}")
 
             say(f"agent {place.owner} looks for accounts of {', '.join(place.brokers)}; Ctrl-C ends it cleanly")
             await Agent(stores.journal, stores.roster, open_session, clock, place, alert=alert).run(stop)

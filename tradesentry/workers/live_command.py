@@ -35,6 +35,7 @@ from tradesentry.core.domain.clock import SystemClock
 from tradesentry.core.domain.errors import AccountMismatch, RiskHalt
 from tradesentry.core.execution.journal_rows import Claim, LiveState
 from tradesentry.core.execution.lease import SelfFence
+from tradesentry.core.monitoring.metrics_collector import MetricsCollector
 from tradesentry.core.utils.notifier import Notifier, Severity
 from tradesentry.database.accounts import Accounts
 from tradesentry.database.roles import AGENT, APP
@@ -46,6 +47,7 @@ from tradesentry.workers.console import LiveConsole, show_figures
 from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, installation_id
 from tradesentry.workers.live_plan import LivePlan, confirm, plan_of
+from tradesentry.workers.monitors import watching
 from tradesentry.workers.run_commands import HomeOption, flatten, halt, pause, rearm, resume, status, stop
 from tradesentry.workers.session import AccountSession, SessionOptions
 
@@ -65,8 +67,14 @@ class LiveRun:
     max_instants: int | None
     keep_entries: bool
     session: AccountSession | None = None
+    metrics: MetricsCollector | None = None
     is_interrupted: bool = False
     last_state: LiveState | None = None
+
+    @property
+    def title(self) -> str:
+        """What trades where."""
+        return f"{self.plan.strategy.name} on {self.plan.broker}"
 
     async def trade(self, stores: Stores, home: Path) -> None:
         """Be the account's agent until it is told to stop or nothing is left to do."""
@@ -111,7 +119,7 @@ class LiveRun:
             settings=self.settings,
             clock=SystemClock(),
             alert=self.alert,
-            options=SessionOptions(self.max_instants),
+            options=SessionOptions(self.max_instants, metrics=self.metrics),
         )
         return self.session
 
@@ -226,7 +234,11 @@ def _run(
 
 
 async def _with_stores(live: LiveRun, url: str, folder: Path) -> None:
-    async with open_stores(url) as stores:
+    async with (
+        open_stores(url) as stores,
+        watching(SystemClock(), live.alert, heartbeat_url=live.settings.heartbeat_url, name=live.title) as monitors,
+    ):
+        live.metrics = monitors.metrics
         await live.trade(stores, folder)
 
 

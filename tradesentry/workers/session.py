@@ -24,6 +24,7 @@ from tradesentry.core.execution.journal_rows import Claim, LiveState
 from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.market.bars import timeframe_ns
 from tradesentry.core.market.feeds import Instant, PolledFeed
+from tradesentry.core.monitoring.metrics_collector import MetricsCollector
 from tradesentry.core.strategy.live_memory import LiveRunSpec, live_memory
 from tradesentry.core.strategy.live_status import LiveStatus
 from tradesentry.core.strategy.orchestrator import PortfolioOrchestrator
@@ -31,6 +32,7 @@ from tradesentry.core.utils.logger import get_logger
 from tradesentry.database.repositories.agents import LinkRecord
 from tradesentry.database.repositories.runs import RunRecord
 from tradesentry.settings import Settings
+from tradesentry.workers.monitors import AccountMonitors
 from tradesentry.workers.session_feed import SessionFeed
 
 _log = get_logger(__name__)
@@ -50,6 +52,8 @@ class SessionOptions:
     """End after so many decided instants; None: never."""
     on_instant: Callable[[Instant], None] | None = None
     """Is told of each instant once it is decided."""
+    metrics: MetricsCollector | None = None
+    """Of the process; None: nobody watches."""
 
 
 class AccountSession:
@@ -86,6 +90,7 @@ class AccountSession:
         self._feed: SessionFeed | None = None
         self._orchestrator: PortfolioOrchestrator | None = None
         self._background: list[asyncio.Task[None]] = []
+        self._monitors: AccountMonitors | None = None
         self._trading: dict[UUID, str] = {}
         """Runs that decide now, and what they were last told."""
         self._was_halted = False
@@ -122,6 +127,7 @@ class AccountSession:
         try:
             desk = await self._open()
             await desk.recovery.recover("start" if self._claim.old_owner is None else "takeover")
+            self._watch(desk)
             while not self._stop.is_set():
                 self._end.clear()
                 specs = await self._specs()
@@ -147,6 +153,17 @@ class AccountSession:
         )
         self._background = [asyncio.ensure_future(work()) for work in self._account.background]
         return self._desk
+
+    def _watch(self, desk: Desk) -> None:
+        """Watch what is traded; a replay is watched by nobody."""
+        account, _ = self._parts()
+        if self._options.metrics is None or account.is_replay:
+            return
+        self._monitors = AccountMonitors(
+            desk.orders, self._stores.journal, self._lease, self._fence, account.clock, metrics=self._options.metrics,
+            alert=self._alert, horizon_seconds=account.broker.capabilities.absence_horizon_seconds,
+        )  # fmt: skip
+        self._background.append(asyncio.ensure_future(self._monitors.run()))
 
     @staticmethod
     def _wanted(records: Sequence[RunRecord]) -> list[RunRecord]:
@@ -280,6 +297,8 @@ class AccountSession:
             await desk.orders.cancel_entries("the owner halted the account")
         elif not wants_halt and self._was_halted and desk.orders.state is LiveState.HALTED:
             await desk.recovery.rearm()
+            if self._monitors is not None:
+                self._monitors.note_rearmed()
         self._was_halted = wants_halt
 
     async def _flatten(self, desk: Desk, record: RunRecord) -> None:
@@ -357,6 +376,8 @@ class AccountSession:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._background = []
+        if self._monitors is not None:
+            self._monitors.close()
         if self._desk is not None:
             try:
                 await within(self._clock, STOP_SECONDS, self._desk.orders.close())
