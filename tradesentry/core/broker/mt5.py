@@ -75,8 +75,10 @@ class Mt5Broker:
     # Reading
 
     async def connect(self) -> AccountState:
-        """Start the session and prove the account. See `BaseBroker`."""
-        return await self.session.start()
+        """Start the session, prove the account, and look at the server's clock. See `BaseBroker`."""
+        state = await self.session.start()
+        await self.server_clock()
+        return state
 
     async def close(self) -> None:
         """Close the session."""

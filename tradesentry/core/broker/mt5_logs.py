@@ -22,7 +22,8 @@ from tradesentry.core.broker.port_json import Json, outcome_from_json, outcome_t
 from tradesentry.core.domain.errors import BrokerError, BrokerProtocolError
 from tradesentry.core.domain.events import BrokerEvent, EventKind
 
-KEEP_NS: Final = 30 * 86_400 * 1_000_000_000
+DAY_NS: Final = 86_400 * 1_000_000_000
+KEEP_NS: Final = 30 * DAY_NS
 """How long outcomes are kept."""
 PAGE: Final = 1_000
 
@@ -176,13 +177,11 @@ class OutcomeLog:
         """Highest seen."""
         self._commands: dict[CommandKey, _Command] = {}
         self._by_order: dict[str, list[CommandKey]] = {}
-        kept = [row for row in self._file.rows if row.get("at_ns", 0) >= now_ns - KEEP_NS]
-        self.epoch = max((int(row["epoch"]) for row in self._file.rows), default=0)
-        if len(kept) < len(self._file.rows):
-            self._file.rewrite([{"phase": "epoch", "at_ns": now_ns, "epoch": self.epoch}, *kept])
-        for row in kept:
+        for row in self._file.rows:
             self._remember(row)
         self._file.rows.clear()
+        self._compacted_ns = now_ns
+        self._compact(now_ns)
 
     @property
     def oldest_ns(self) -> int | None:
@@ -191,13 +190,13 @@ class OutcomeLog:
 
     def sending(self, key: CommandKey, request: Json, *, epoch: int, at_ns: int) -> None:
         """Store that a request is about to be sent; when this returns it is on disk."""
-        self._write({"phase": "sent", "at_ns": at_ns, "epoch": epoch, **_names(key), "request": request})
+        if at_ns >= self._compacted_ns + DAY_NS:
+            self._compact(at_ns)
+        self._write(_sent(key, request, epoch=epoch, at_ns=at_ns))
 
     def ended(self, key: CommandKey, outcome: Outcome, *, at_ns: int) -> None:
         """Store what became of a command."""
-        self._write(
-            {"phase": "done", "at_ns": at_ns, "epoch": self.epoch, **_names(key), "outcome": outcome_to_json(outcome)}
-        )
+        self._write(_done(key, outcome, epoch=self.epoch, at_ns=at_ns))
 
     def saw_epoch(self, epoch: int, *, at_ns: int) -> None:
         """Store a higher epoch than seen before."""
@@ -225,6 +224,28 @@ class OutcomeLog:
         """Close the file."""
         self._file.close()
 
+    def _compact(self, now_ns: int) -> None:
+        """Forget commands that are older than `KEEP_NS`, on disk as well."""
+        self._compacted_ns = now_ns
+        old = [key for key, command in self._commands.items() if command.at_ns < now_ns - KEEP_NS]
+        if not old:
+            return
+        for key in old:
+            self._forget(key)
+        rows: list[Json] = [{"phase": "epoch", "at_ns": now_ns, "epoch": self.epoch}]
+        for key, command in self._commands.items():
+            rows.append(_sent(key, command.request, epoch=command.epoch, at_ns=command.at_ns))
+            if command.outcome is not None:
+                rows.append(_done(key, command.outcome, epoch=command.epoch, at_ns=command.at_ns))
+        self._file.rewrite(rows)
+
+    def _forget(self, key: CommandKey) -> None:
+        del self._commands[key]
+        keys = self._by_order[key.client_order_id]
+        keys.remove(key)
+        if not keys:
+            del self._by_order[key.client_order_id]
+
     def _write(self, row: Json) -> None:
         self._file.append(row)
         self._remember(row)
@@ -244,10 +265,17 @@ class OutcomeLog:
             outcome = outcome_from_json(row["outcome"])
             if isinstance(outcome, NotSent):
                 # Stopped between the row and the first byte: the key may be used again.
-                del self._commands[key]
-                self._by_order[key.client_order_id].remove(key)
+                self._forget(key)
             else:
                 self._commands[key].outcome = outcome
+
+
+def _sent(key: CommandKey, request: Json, *, epoch: int, at_ns: int) -> Json:
+    return {"phase": "sent", "at_ns": at_ns, "epoch": epoch, **_names(key), "request": request}
+
+
+def _done(key: CommandKey, outcome: Outcome, *, epoch: int, at_ns: int) -> Json:
+    return {"phase": "done", "at_ns": at_ns, "epoch": epoch, **_names(key), "outcome": outcome_to_json(outcome)}
 
 
 def _names(key: CommandKey) -> Json:

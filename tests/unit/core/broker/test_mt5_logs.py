@@ -97,6 +97,21 @@ def test_old_commands_are_forgotten_and_the_epoch_is_not(files):
     assert files.outcomes().epoch == 9
 
 
+def test_a_log_that_runs_for_months_forgets_by_itself(files):
+    log = files.outcomes()
+    log.sending(KEY, {}, epoch=1, at_ns=NOW)
+    young = CommandKey("young", "place", 1)
+    log.sending(young, {}, epoch=1, at_ns=NOW + KEEP_NS // 2)
+    log.ended(young, Accepted(None), at_ns=NOW + KEEP_NS // 2)
+
+    log.sending(CommandKey("new", "place", 1), {}, epoch=1, at_ns=NOW + KEEP_NS + 1)
+
+    assert log.outcome(KEY) is None
+    log = files.outcomes(NOW + KEEP_NS + 2)
+    assert log.outcome(young) == Accepted(None)
+    assert isinstance(log.outcome(CommandKey("new", "place", 1)), Unknown)
+
+
 @settings(deadline=None, max_examples=40)
 @given(cut=st.integers(1, 60))
 def test_a_torn_last_line_never_happened(tmp_path_factory, cut):
