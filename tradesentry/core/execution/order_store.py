@@ -25,7 +25,7 @@ from tradesentry.core.execution.account_limits import paid
 from tradesentry.core.execution.journal_port import Journal, JournalTransaction
 from tradesentry.core.execution.journal_rows import LOCAL, AccountRecord, AttemptKind, Lease, LiveState, Transition
 from tradesentry.core.execution.lease import SelfFence
-from tradesentry.core.execution.order_file import OrderPlan
+from tradesentry.core.execution.order_file import OrderPlan, file_of_record
 from tradesentry.core.execution.order_requests import Command, command_json
 from tradesentry.core.execution.order_status import Answer, Answered, Asked, Evidence, is_reopened
 from tradesentry.core.utils.crash_points import crash_point
@@ -285,12 +285,21 @@ class OrderStore:
                 events = await self._newest_events(stored.log_id, stored.cursor)
             self.book.clear()
             self.book.load(stored, events)
+            await self._recall_openers()
             self.record = stored.account
             self.n_reloads += 1
             for attempt in stored.attempts:
                 self.sent_ns.setdefault((attempt.seq, attempt.attempt), attempt.sending_ns)
             self.is_away = False
         return await self._settle_doubts()
+
+    async def _recall_openers(self) -> None:
+        """Take the orders that opened the open trades back into the book: plans and targets hang on them."""
+        trades = self.book.trades.values()
+        keys = sorted({trade.key for trade in trades if trade.key is not None} - set(self.book.orders))
+        if keys:
+            orders, _ = await self.journal.read_files(self.lease, keys, [])
+            self.book.restore(map(file_of_record, orders), [])
 
     async def _newest_events(self, log_id: str, cursor: int) -> list[BrokerEvent]:
         """Return the events beyond the cursor, and those before it from the newest that states a balance."""
@@ -320,11 +329,18 @@ class OrderStore:
                 writing.note(key, Answered(attempt, Answer.ABSENT, "never_sent"))
         return writing.changes
 
-    async def save_record(self, record: AccountRecord) -> None:
-        """Store trading state and marks; they count from then on."""
+    async def change_record(self, change: Callable[[AccountRecord], AccountRecord]) -> None:
+        """Change the stored trading state and marks, if there are any; what `change` gives counts from then on.
+
+        Args:
+            change: Is given the record that no other writer can replace meanwhile: a halt that is stored while somebody
+                else waits for the lock must not be overwritten by what that one read before.
+        """
         async with self.writing() as writing:
-            await writing.transaction.put_account(record)
-        self.record = record
+            record = None if self.record is None else change(self.record)
+            if record is not None:
+                await writing.transaction.put_account(record)
+        self.record = record or self.record
 
     async def announce(self, code: str, text: str) -> None:
         """Tell people, through the outbox and at once."""

@@ -270,6 +270,24 @@ def test_a_failed_leg_takes_back_a_plan_that_stands_or_falls_together():
     assert (statuses, trades) == (["filled", "canceled", "filled"], {})
 
 
+def test_a_plan_is_kept_by_the_next_owner():
+    """Seen to fail: when the order of an open trade is not read back, nobody knows that its siblings must go."""
+
+    async def case():
+        async with order_rig() as rig:
+            without_native_exits(rig)
+            await rig.submit(leg(Side.BUY, 0, "oco"), leg(Side.SELL, 1, "oco"))
+            rig.orders.listeners.remove(rig.orders._groups.on_changes)
+            rig.show(1.0975)
+            await rig.orders.catch_up()
+            left = rig.statuses()
+            await rig.orders.load()
+            await rig.settle(rig.orders.drain())
+            return left, sorted(rig.statuses())
+
+    assert play(case()) == (["filled", "accepted"], ["canceled", "filled"])
+
+
 def test_independent_legs_are_left_alone():
     async def case():
         async with order_rig() as rig:
