@@ -16,6 +16,7 @@ What fails is tried again with growing pauses and an alert every 60 s; the accou
 outage of the journal the first step is to read it again, because what it holds is not known.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -115,6 +116,7 @@ class Recovery:
         )
         self.last_seconds = 0.0
         """How long the last recovery took."""
+        self._one = asyncio.Lock()
         self._is_loaded = False
         self._is_running = False
         self._has_told_hole = False
@@ -130,26 +132,34 @@ class Recovery:
             BrokerAuthError: The venue does not accept the token or password.
             LeaseLost: The account is another's now.
         """
-        began, told, pause = self._clock.monotonic(), None, self._settings.first_pause_seconds
-        while True:
-            try:
-                state = await self._attempt(why)
-            except FINAL:
-                raise
-            except JournalUnavailable:
-                self.outage.lost()
-                await self.outage.wait(self.follower.buffer)
-                continue
-            except BrokerError as error:
-                now = self._clock.monotonic()
-                if told is None or now - told >= self._settings.alert_seconds:
-                    told = now
-                    self._alert("recovery_fails", f"The account is not recovered after {now - began:.0f} s: {error}")
-                await self._clock.sleep(pause)
-                pause = min(2 * pause, self._settings.last_pause_seconds)
-                continue
+        async with self._one:
+            began = self._clock.monotonic()
+            state = await self._until_done(why, began)
             self.last_seconds = self._clock.monotonic() - began
             return state
+
+    async def _until_done(self, why: str, began: float) -> LiveState:
+        told: float | None = None
+        pause = 0.0
+        while True:
+            try:
+                return await self._attempt(why)
+            except FINAL:
+                raise
+            except JournalUnavailable as error:
+                failure: BrokerError = error
+                self.outage.lost()
+                await self.outage.wait(self.follower.buffer)
+            except BrokerError as error:
+                failure = error
+                pause = pause or self._settings.first_pause_seconds
+            now = self._clock.monotonic()
+            is_first_outage = isinstance(failure, JournalUnavailable) and not pause
+            if not is_first_outage and (told is None or now - told >= self._settings.alert_seconds):
+                told = now
+                self._alert("recovery_fails", f"The account is not recovered after {now - began:.0f} s: {failure}")
+            await self._clock.sleep(pause)
+            pause = min(2 * pause or self._settings.first_pause_seconds, self._settings.last_pause_seconds)
 
     @contextmanager
     def following(self) -> Iterator[None]:
@@ -186,15 +196,13 @@ class Recovery:
 
     async def _enter(self, why: str) -> None:
         """Step 1: store RECONCILING and the state to return to; the causes of that state stay in the reason."""
-        record = self._store.record
-        if record is None:
-            return
-        causes = {RECOVERING: why} | {
-            code: text for code, text in causes_of(record.reason).items() if code != RECOVERING
-        }
-        await self._store.save_record(
-            replace(record, state=LiveState.RECONCILING, return_state=settled_state(record), reason=reason_of(causes))
-        )
+
+        def entered(record: AccountRecord) -> AccountRecord:
+            kept = {code: text for code, text in causes_of(record.reason).items() if code != RECOVERING}
+            reason = reason_of({RECOVERING: why} | kept)
+            return replace(record, state=LiveState.RECONCILING, return_state=settled_state(record), reason=reason)
+
+        await self._store.change_record(entered)
 
     async def _connect(self) -> AccountState:
         """Step 3: connect, prove the account, look at the clock."""
@@ -243,19 +251,20 @@ class Recovery:
             raise ReconciliationFailed(
                 "Balance and events of the venue do not come to rest, so no limit can be judged."
             )
-        record = self._store.record
         behind = _behind(repairs)
-        judgment = self._judge(record, reading)
-        record = judgment.record
-        causes = {code: text for code, text in causes_of(record.reason).items() if code != RECOVERING}
-        state = settled_state(record)
-        if behind:
-            causes["journal_behind"] = behind
-            state = LiveState.HALTED
-        judgment = replace(judgment, record=replace(record, state=state, return_state=None, reason=reason_of(causes)))
-        await self._settle(judgment, reading)
-        self.outage.ended()
-        return state
+        while True:
+            before = self._store.record
+            judgment = self._judge(before, reading)
+            record = judgment.record
+            causes = {code: text for code, text in causes_of(record.reason).items() if code != RECOVERING}
+            state = settled_state(record)
+            if behind:
+                causes["journal_behind"] = behind
+                state = LiveState.HALTED
+            record = replace(record, state=state, return_state=None, reason=reason_of(causes))
+            if await self._settle(replace(judgment, record=record), reading, before=before):
+                self.outage.ended()
+                return state
 
     # Limits
 
@@ -302,7 +311,7 @@ class Recovery:
         if before is not None:
             judgment = self._limits.judge(before, reading, flows=before.flows)
             if judgment is not None and (judgment.new_causes or judgment.warning or self._is_news(before, judgment)):
-                await self._settle(judgment, reading)
+                await self._settle(judgment, reading, before=before)
         await self._tell_of_hole()
         if failure is not None:
             raise failure
@@ -341,10 +350,16 @@ class Recovery:
             raise ReconciliationFailed(f"The venue says that the equity is {reading.equity}; no limit can be judged.")
         return judgment
 
-    async def _settle(self, judgment: Judgment, reading: AccountState | None) -> None:
-        """Store a judgment before it takes effect, then act on it."""
+    async def _settle(self, judgment: Judgment, reading: AccountState | None, *, before: AccountRecord | None) -> bool:
+        """Store a judgment before it takes effect, then act on it.
+
+        Returns:
+            False when the record is no longer the one judged: somebody stored another state meanwhile; judge again.
+        """
         record = judgment.record
         async with self._store.writing() as writing:
+            if self._store.record is not before:
+                return False
             await writing.transaction.put_account(record)
             if reading is not None:
                 point = EquityRecord(record.as_of_ns, reading.balance, reading.equity, reading.margin_used)
@@ -356,10 +371,11 @@ class Recovery:
                 writing.alert(code, f"{text} See docs/runbooks/kill_switch.md.")
         self._store.record = record
         if record.state is LiveState.RECONCILING or not judgment.clears_entries:
-            return
+            return True
         await self.orders.cancel_entries(record.reason)
         if record.state is LiveState.HALTED and self._limits.settings.flatten_on_halt:
             await self.orders.flatten(record.reason)
+        return True
 
     async def rearm(self) -> LiveState:
         """Lift what only a person may lift, on the word of one who has looked.
@@ -367,8 +383,7 @@ class Recovery:
         Limits begin anew at the present equity. Positions that their fills do not explain are taken as the venue holds
         them; what cannot be read now stays blocked.
         """
-        if self._store.record is not None:
-            await self._store.save_record(rearmed(self._store.record))
+        await self._store.change_record(rearmed)
         self._gates.watch.free_all(but=MISMATCH)
         for symbol in sorted(self.comparison.blocked):
             try:
