@@ -41,6 +41,8 @@ class LostJournal(MemoryJournal):
     def __init__(self, now_ns):
         super().__init__(now_ns)
         self.is_away = False
+        self.is_read_only = False
+        """Reads and renewals work, transactions do not: a full disk."""
         self.n_failed = 0
 
     def _check(self):
@@ -48,12 +50,18 @@ class LostJournal(MemoryJournal):
             self.n_failed += 1
             raise JournalUnavailable("The database does not answer. Start it.")
 
-    def effect(self, lease):
+    def _check_write(self):
         self._check()
+        if self.is_read_only:
+            self.n_failed += 1
+            raise JournalUnavailable("The database takes no commit: no space is left. Make room.")
+
+    def effect(self, lease):
+        self._check_write()
         return super().effect(lease)
 
     def fenced(self, lease, *, is_durable=True):
-        self._check()
+        self._check_write()
         return super().fenced(lease, is_durable=is_durable)
 
     async def read_account(self, lease):
