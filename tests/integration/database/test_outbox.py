@@ -8,13 +8,19 @@ import pytest
 
 from tests.conformance.journal.rigs import postgres_rig
 from tests.support.receivers import WAIT, Receiver
-from tradesentry.core.domain.clock import SystemClock
+from tradesentry.core.domain.clock import FakeClock, SystemClock
 from tradesentry.core.domain.errors import JournalUnavailable
 from tradesentry.core.monitoring.alerts import AlertDelivery
 from tradesentry.core.utils.notifier import DeliveryPolicy, Notifier, Severity
 from tradesentry.database.repositories.outbox import PostgresOutbox, acknowledge
 from tradesentry.database.roles import AGENT, APP, RELAY
 from tradesentry.database.session import create_engine, create_pool, tenant_session
+from tradesentry.workers.monitors import deliver_alerts
+
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
 def run(work):
@@ -180,6 +186,46 @@ def test_a_database_that_does_not_answer_is_said_to_be_away(database):
 
         with pytest.raises(JournalUnavailable, match="did not answer"):
             run(work)
+
+
+def test_alerts_are_delivered_again_after_the_database_was_away(database):
+    """Every connection is cut; the alert of afterwards arrives, and the deliverer ends when it is told to.
+
+    Seen to fail: the error of the lost connection took the place of the cancellation, and it never ended.
+    """
+    receiver = Receiver()
+
+    async def work():
+        clock, pending = FakeClock(0), []
+        notifier = Notifier([receiver.url], policy=DeliveryPolicy(n_attempts=1))
+        delivering = asyncio.create_task(
+            deliver_alerts(database.url(RELAY), notifier, clock, on_pending=pending.append)
+        )
+
+        async def until(is_true):
+            async with asyncio.timeout(WAIT):
+                while not is_true():
+                    await clock.advance(0.5)
+                    await asyncio.wait({asyncio.ensure_future(asyncio.sleep(0.005))})
+
+        async with postgres_rig(database) as rig:
+            lease = await rig.lease()
+            await announce(rig, lease, "over_fill")
+            await until(lambda: len(receiver.payloads) == 1)
+            await asyncio.to_thread(database.rows, CUT, role=RELAY)
+            await announce(rig, lease, "halted")
+            await until(lambda: len(receiver.payloads) >= 2 and pending[-1] == 0)
+        delivering.cancel()
+        await asyncio.wait({delivering}, timeout=WAIT)
+        notifier.close()
+        return delivering.cancelled()
+
+    try:
+        assert run(work)
+    finally:
+        receiver.close()
+    assert {payload["title"] for payload in receiver.payloads} == {"Over fill", "Halted"}
+    assert database.rows("SELECT count(*) FROM outbox WHERE delivered_at IS NULL") == [(0,)]
 
 
 def test_an_alert_of_a_transaction_reaches_a_webhook_and_is_marked(database):

@@ -5,8 +5,8 @@ delivered, so a restart of the deliverer forgets none.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
@@ -86,8 +86,11 @@ class PostgresOutbox:
         return int((await self._fetch(statement))[0][0])
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Wait until no other process delivers, and keep others waiting; a lost connection lets the next one in.
+    async def alone(self) -> AsyncIterator[Callable[[], bool]]:
+        """Wait until no other process delivers, and keep others waiting.
+
+        Returns:
+            A function that says whether that still holds: a lost connection lets the next one in.
 
         Raises:
             JournalUnavailable: The database does not answer.
@@ -96,9 +99,11 @@ class PostgresOutbox:
             async with self._pool.acquire(timeout=self._timeout_seconds) as connection:
                 await connection.execute("SELECT pg_advisory_lock(hashtext('tradesentry.alerts'))")
                 try:
-                    yield
+                    yield lambda: not connection.is_closed()
                 finally:
-                    await connection.execute("SELECT pg_advisory_unlock_all()")
+                    # A connection that broke has given the lock back; that must not hide why the block ended.
+                    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                        await connection.execute("SELECT pg_advisory_unlock_all()", timeout=self._timeout_seconds)
         except Exception as error:
             if is_lost(error):
                 raise unavailable(error) from error
