@@ -328,6 +328,32 @@ def test_a_book_holds_the_open_reservations_of_a_user_and_environment(with_rig):
     with_rig(check)
 
 
+def test_the_other_accounts_of_a_book_are_seen_with_their_trades_and_equity(with_rig):
+    async def check(rig, _lease):
+        user, other = rig.user(), rig.user()
+        mine, twin, demo, foreign = rig.link(user), rig.link(user), rig.link(user, environment="demo"), rig.link(other)
+        claims = await rig.journal.claim("host:9", limit=10, ttl_seconds=60.0)
+        leases = {claim.lease.account_id: claim.lease for claim in claims}
+        trade = PositionRecord("t1", None, "EURUSD", Side.SELL, Decimal(5), 1.1, 1.2, None, None, 5, 6)
+        for account_id in (twin, demo, foreign):
+            async with rig.journal.fenced(leases[account_id]) as transaction:
+                await transaction.put_position(trade)
+                await transaction.put_position(replace(trade, trade_ref="t2", units=Decimal(0)))
+                await transaction.put_account(
+                    AccountRecord(LiveState.ACTIVE, "", Decimal(1), Decimal(7), Decimal(8), Decimal(9), 11)
+                )
+
+        async with rig.journal.fenced(leases[mine]) as transaction:
+            await transaction.lock_book()
+            seen = list(await transaction.read_book())
+
+        assert [(one.account_id, one.equity, one.as_of_ns, one.positions) for one in seen] == [
+            (twin, Decimal(7), 11, (trade,))
+        ]
+
+    with_rig(check)
+
+
 def test_a_strategy_state_is_read_back_byte_for_byte(with_rig):
     async def check(rig, lease):
         run_id = rig.runs[lease.account_id]
