@@ -20,19 +20,14 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
-from typing import Final
 
 from pydantic import Field
 
 from tradesentry.core.broker.base_broker import BaseBroker
 from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
 from tradesentry.core.domain.errors import (
-    AccountMismatch,
-    BrokerAuthError,
     BrokerError,
     JournalUnavailable,
-    LeaseLost,
     ReconciliationFailed,
 )
 from tradesentry.core.domain.live_orders import Evidence
@@ -40,15 +35,15 @@ from tradesentry.core.domain.venue import AccountState
 from tradesentry.core.execution.account_limits import (
     RECOVERING,
     AccountLimits,
-    Judgment,
     causes_of,
     rearmed,
     reason_of,
     settled_state,
 )
+from tradesentry.core.execution.account_watch import FINAL, AccountWatch
 from tradesentry.core.execution.event_follower import EventFollower
 from tradesentry.core.execution.journal_outage import JournalOutage
-from tradesentry.core.execution.journal_rows import AccountRecord, EquityRecord, LiveState
+from tradesentry.core.execution.journal_rows import AccountRecord, LiveState
 from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.execution.repairs import OwnIdUnknown, Repair
 from tradesentry.core.execution.venue_comparison import MISMATCH, VenueComparison
@@ -56,13 +51,7 @@ from tradesentry.core.execution.venue_look import AccountLink, check_link
 from tradesentry.core.utils.config_model import FrozenModel
 from tradesentry.core.utils.crash_points import crash_point
 
-FINAL: Final = (AccountMismatch, BrokerAuthError, LeaseLost)
-"""Errors that no repetition heals."""
-_READINGS: Final = 5
-_ROW_SECONDS: Final = 60
-"""An account that does not change leaves a row of its marks, and an equity point, that often."""
-_RISE: Final = Decimal("0.001")
-"""A new highest equity is stored at once when it is that much higher, fraction."""
+__all__ = ["FINAL", "Recovery", "RecoverySettings"]
 
 
 class RecoverySettings(FrozenModel):
@@ -102,7 +91,8 @@ class Recovery:
         wait_seconds: float = 0.0,
     ) -> None:
         self._broker, self.orders, self._clock = broker, orders, clock
-        self._link, self.outage, self._limits = link, outage, limits
+        self._link, self.outage = link, outage
+        self.watch = AccountWatch(broker, orders, clock, limits)
         self._settings, self._alert = settings or RecoverySettings(), alert
         self._store, self._gates = orders.store, orders.gates
         self._ready_at = clock.monotonic() + wait_seconds
@@ -119,7 +109,6 @@ class Recovery:
         self._one = asyncio.Lock()
         self._is_loaded = False
         self._is_running = False
-        self._has_told_hole = False
 
     async def recover(self, why: str = "start") -> LiveState:
         """Bring the account to where it may trade and return the state that it is in then.
@@ -246,7 +235,7 @@ class Recovery:
 
     async def _leave(self, repairs: Sequence[Repair]) -> LiveState:
         """Step 9: go to the state that the causes which are left ask for."""
-        reading = await self.read_money()
+        reading = await self.watch.read()
         if reading is None:
             raise ReconciliationFailed(
                 "Balance and events of the venue do not come to rest, so no limit can be judged."
@@ -254,7 +243,7 @@ class Recovery:
         behind = _behind(repairs)
         while True:
             before = self._store.record
-            judgment = self._judge(before, reading)
+            judgment = self.watch.judge(before, reading)
             record = judgment.record
             causes = {code: text for code, text in causes_of(record.reason).items() if code != RECOVERING}
             state = settled_state(record)
@@ -262,78 +251,9 @@ class Recovery:
                 causes["journal_behind"] = behind
                 state = LiveState.HALTED
             record = replace(record, state=state, return_state=None, reason=reason_of(causes))
-            if await self._settle(replace(judgment, record=record), reading, before=before):
+            if await self.watch.settle(replace(judgment, record=record), reading, before=before):
                 self.outage.ended()
                 return state
-
-    # Limits
-
-    async def read_money(self) -> AccountState | None:
-        """Return the account's money as of the book's own newest event; None when it cannot be read so.
-
-        A reading that contains a payment which the book has not heard of would look like a profit. The newest number
-        that the venue has given out comes with it, so this also finds events that no stream told of.
-
-        Raises:
-            BrokerError: The venue could not be read, or does not show its events completely.
-        """
-        book, watch = self._store.book, self._gates.watch
-        for _ in range(_READINGS):
-            reading = await self._broker.get_balance()
-            is_behind = reading.last_seq > book.cursor
-            watch.note_hole(is_open=is_behind, now_ns=self._clock.now_ns(), found_by="newest")
-            if is_behind or book.has_hole or reading.log_id != book.log_id:
-                await self.orders.catch_up()
-            if reading.last_seq <= book.cursor and not book.has_hole:
-                watch.note_hole(is_open=False, now_ns=self._clock.now_ns(), found_by="newest")
-            if reading.last_seq == book.cursor and not book.has_hole:
-                return reading
-        return None
-
-    async def look_at_money(self) -> LiveState:
-        """Judge the account by a fresh reading, store what follows and act on it; return the state.
-
-        Raises:
-            JournalUnavailable: The judgment could not be stored.
-            ReconciliationFailed: The venue numbers its events anew; recover.
-        """
-        reading: AccountState | None = None
-        failure: BrokerError | None = None
-        try:
-            reading = await self.read_money()
-        except (*FINAL, JournalUnavailable, ReconciliationFailed):
-            raise
-        except BrokerError as error:
-            failure = error
-        if reading is not None:
-            self.orders.note_account(reading)
-        before = self._store.record
-        if before is not None:
-            judgment = self._limits.judge(before, reading, flows=before.flows)
-            if judgment is not None and (judgment.new_causes or judgment.warning or self._is_news(before, judgment)):
-                await self._settle(judgment, reading, before=before)
-        await self._tell_of_hole()
-        if failure is not None:
-            raise failure
-        return self._store.state
-
-    async def _tell_of_hole(self) -> None:
-        """Alert once about a hole in the events that has become old enough to block entries."""
-        age, bound = self._gates.watch.hole_seconds(self._clock.now_ns()), self._gates.settings.max_hole_seconds
-        is_old, was_old = age > bound, self._has_told_hole
-        self._has_told_hole = is_old
-        if is_old and not was_old:
-            text = f"Events after number {self._store.book.cursor} have been missing for {age:.0f} s. Nothing is opened"
-            await self._store.announce("event_hole", f"{text} until the venue shows them; look whether it answers.")
-
-    @staticmethod
-    def _is_news(before: AccountRecord, judgment: Judgment) -> bool:
-        """Say whether a judgment is worth a row: a change, or a minute since the last one."""
-        record = judgment.record
-        same = replace(record, as_of_ns=before.as_of_ns, equity=before.equity, high_water_mark=before.high_water_mark)
-        rise = record.high_water_mark - before.high_water_mark
-        age = record.as_of_ns - before.as_of_ns
-        return same != before or rise > _RISE * abs(before.equity) or age >= _ROW_SECONDS * NS_PER_SECOND
 
     async def compare(self, *, with_trades: bool = True) -> list[Repair]:
         """Compare with the venue and carry out what was found; arguments and errors as `VenueComparison.compare`."""
@@ -343,39 +263,11 @@ class Recovery:
             await self.orders.set_state(LiveState.HALTED, reason_of({"journal_behind": behind}))
         return repairs
 
-    def _judge(self, record: AccountRecord | None, reading: AccountState) -> Judgment:
-        self.orders.note_account(reading)
-        judgment = self._limits.judge(record, reading, flows=record.flows if record is not None else 0 * reading.equity)
-        if judgment is None:
-            raise ReconciliationFailed(f"The venue says that the equity is {reading.equity}; no limit can be judged.")
-        return judgment
+    async def look_at_money(self) -> LiveState:
+        """Judge the account by a fresh reading and return its state; errors as `AccountWatch.look`."""
+        return await self.watch.look()
 
-    async def _settle(self, judgment: Judgment, reading: AccountState | None, *, before: AccountRecord | None) -> bool:
-        """Store a judgment before it takes effect, then act on it.
-
-        Returns:
-            False when the record is no longer the one judged: somebody stored another state meanwhile; judge again.
-        """
-        record = judgment.record
-        async with self._store.writing() as writing:
-            if self._store.record is not before:
-                return False
-            await writing.transaction.put_account(record)
-            if reading is not None:
-                point = EquityRecord(record.as_of_ns, reading.balance, reading.equity, reading.margin_used)
-                await writing.transaction.add_equity(point)
-            if judgment.warning:
-                writing.alert("drawdown_warning", judgment.warning)
-            for code in judgment.new_causes:
-                text = f"The account is {settled_state(record).value}: {causes_of(record.reason)[code]}."
-                writing.alert(code, f"{text} See docs/runbooks/kill_switch.md.")
-        self._store.record = record
-        if record.state is LiveState.RECONCILING or not judgment.clears_entries:
-            return True
-        await self.orders.cancel_entries(record.reason)
-        if record.state is LiveState.HALTED and self._limits.settings.flatten_on_halt:
-            await self.orders.flatten(record.reason)
-        return True
+    # By hand
 
     async def rearm(self) -> LiveState:
         """Lift what only a person may lift, on the word of one who has looked.
