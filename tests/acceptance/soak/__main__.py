@@ -12,7 +12,8 @@ def settings_of(args: argparse.Namespace) -> SoakSettings:
     """Return the soak that the command line asks for."""
     seed = random_seed() if args.seed == "random" else int(args.seed)
     kills = args.kills or round(2.5 * args.seconds)
-    chaos = Chaos(kills_per_second=1.4 * kills / args.seconds)
+    # Two slots; a life starts in about 0.2 s, and every third restart is delayed past the TTL.
+    chaos = Chaos(life_seconds=max(0.1, 2.0 * args.seconds / kills - 0.4))
     share = args.seconds / 60.0
     minimums = Minimums(
         kills=kills, orders=round(600 * share), takeovers=round(20 * share), postmaster_kills=round(5 * share),

@@ -66,9 +66,14 @@ class Times:
 
 @dataclass(frozen=True)
 class Chaos:
-    """Who dies how often. Rates per second, shares of all kills."""
+    """Who dies how often. Shares of all kills."""
 
-    kills_per_second: float = 3.0
+    life_seconds: float = 0.4
+    """Mean time for which a process trades before it is killed, counted from when it has recovered an account."""
+    young: float = 0.3
+    """Share of lives that end before that, at any instant of their start."""
+    start_seconds: float = 0.4
+    """Longest such life."""
     delayed_restarts: float = 0.3
     """Share of kills after which the slot stays away past the TTL, so that the other one takes over."""
     crash_points: float = 0.3

@@ -7,6 +7,7 @@ need and opens nothing that they could share.
 import asyncio
 import importlib
 import json
+import math
 import os
 import pickle
 import random
@@ -51,7 +52,8 @@ class Slot:
     """When the next life begins; monotonic."""
     wake_at: float = 0.0
     """When a stopped process goes on; 0: it is not stopped."""
-    is_zombie: bool = False
+    die_at: float = math.inf
+    """When this life is struck; monotonic."""
 
 
 @dataclass
@@ -87,12 +89,11 @@ class Database:
 
     def kill(self, operation: Callable[[int], None]) -> None:
         """Let the server die by `operation`, start it again, remember how long it was away."""
-        pid = self.server.pid
-        started = time.time_ns()
-        operation(pid)
+        operation(self.server.pid)
         deadline = time.monotonic() + 5.0
         while self.server.is_running and time.monotonic() < deadline:
-            time.sleep(0.002)
+            time.sleep(0.001)
+        started = time.time_ns()
         self.server.stop()
         self.server.start()
         self.outages.append(Span(started, time.time_ns()))
@@ -149,6 +150,7 @@ class Soak:
         self.kills: Counter[str] = Counter()
         self.slots = [Slot(0), Slot(1)]
         self._lives = self.folder / "lives.jsonl"
+        self._read_to = 0
 
     def run(self) -> Outcome:
         """Soak; return what happened."""
@@ -205,7 +207,9 @@ class Soak:
                 lock.close()
             self._agent(given)
 
-        slot.is_zombie, slot.wake_at = False, 0.0
+        slot.wake_at, slot.die_at = 0.0, math.inf
+        if not is_calm and self._random.random() < self.settings.chaos.young:
+            slot.die_at = time.monotonic() + self._random.uniform(0.0, self.settings.chaos.start_seconds)
         slot.pid = fork(work)
 
     def _note(self, what: str, **said: Any) -> None:
@@ -230,7 +234,7 @@ class Soak:
             self._buried(slot)
         if slot.pid and 0.0 < slot.wake_at <= now:
             os.kill(slot.pid, signal.SIGCONT)
-            slot.wake_at = 0.0
+            slot.wake_at, slot.die_at = 0.0, now + self.settings.times.ttl
         if not slot.pid and slot.start_at <= now:
             self._start(slot, is_calm=is_calm)
 
@@ -238,22 +242,19 @@ class Soak:
 
     def _begin(self) -> None:
         """Let the traders connect to both accounts; what happened at the venue before is in no journal."""
-        deadline = time.monotonic() + 30.0
-        while time.monotonic() < deadline and len(self._active_accounts()) < len(ACCOUNTS):
+        deadline, seen = time.monotonic() + 30.0, set()
+        while time.monotonic() < deadline and len(seen) < len(ACCOUNTS):
             for slot in self.slots:
                 self._tend(slot, is_calm=True)
+            seen |= {said["account"] for said in self._news() if said["what"] == "active"}
             time.sleep(TICK_SECONDS)
+        for slot in self.slots:
+            slot.die_at = time.monotonic() + self._random.uniform(0.2, 1.0)
         self.venue.tell("begin")
-
-    def _active_accounts(self) -> set[str]:
-        lines = self._lives.read_text(encoding="utf-8").splitlines() if self._lives.exists() else []
-        rows = [json.loads(line) for line in lines]
-        return {row["account"] for row in rows if row["what"] == "active"}
 
     def _rage(self) -> None:
         chaos, began = self.settings.chaos, time.monotonic()
         due = {
-            "kill": began + self._random.expovariate(chaos.kills_per_second) + 0.5,
             "postmaster": began + chaos.postmaster_seconds * self._random.uniform(0.3, 0.7),
             "backend": began + chaos.backend_seconds * self._random.uniform(0.3, 0.7),
         }
@@ -261,9 +262,11 @@ class Soak:
         while (now := time.monotonic()) < began + self.settings.seconds:
             for slot in self.slots:
                 self._tend(slot)
-            if now >= due["kill"]:
-                self._strike()
-                due["kill"] = time.monotonic() + self._random.expovariate(chaos.kills_per_second)
+            self._give_time()
+            for slot in self.slots:
+                if slot.pid and now >= slot.die_at:
+                    slot.die_at = math.inf
+                    self._strike(slot)
             if now >= due["postmaster"]:
                 self._strike_database()
                 due["postmaster"] = time.monotonic() + chaos.postmaster_seconds * self._random.uniform(0.6, 1.2)
@@ -276,19 +279,36 @@ class Soak:
                 self._say(f"  {now - began:5.0f} s  kills {sum(self.kills.values())}")
             time.sleep(TICK_SECONDS)
 
-    def _strike(self) -> None:
-        chaos = self.settings.chaos
-        alive = [slot for slot in self.slots if slot.pid and not slot.wake_at]
-        if not alive:
-            return
-        slot, draw = self._random.choice(alive), self._random.random()
+    def _give_time(self) -> None:
+        """Decide how long those have that have just begun to trade."""
+        for said in self._news():
+            of_it = (slot for slot in self.slots if said.get("sender") == f"soak-{slot.number}-{slot.life}")
+            for slot in of_it if said["what"] == "active" else ():
+                if slot.die_at == math.inf and not slot.wake_at:
+                    life = self._random.expovariate(1.0 / self.settings.chaos.life_seconds)
+                    slot.die_at = time.monotonic() + life
+
+    def _news(self) -> list[dict[str, Any]]:
+        """Return what processes noted since the last call."""
+        if not self._lives.exists():
+            return []
+        with self._lives.open("rb") as file:
+            file.seek(self._read_to)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def _strike(self, slot: Slot) -> None:
+        chaos, draw = self.settings.chaos, self._random.random()
         if draw < chaos.stops:
             os.kill(slot.pid, signal.SIGSTOP)
             slot.wake_at = time.monotonic() + self.settings.times.ttl * self._random.uniform(1.5, 2.5)
             self.kills["stopped past the TTL"] += 1
         elif draw < chaos.stops + chaos.zombies:
             os.kill(slot.pid, signal.SIGUSR1)
-            slot.is_zombie = True
+            # It has to be there when its lease is over, and to be killed some time.
+            slot.die_at = time.monotonic() + 3.0 * self.settings.times.ttl
             self.kills["zombie"] += 1
         else:
             end(slot.pid)

@@ -196,4 +196,4 @@ class TraderSession:
             await asyncio.wait_for(self._parts.orders.drain(), 2.0)
             crash_point("during_shutdown")
             await self._parts.orders.catch_up()
-            await self._parts.recovery.look_at_money()
+            await asyncio.wait_for(self._parts.recovery.recover("a last look"), 5.0)
