@@ -74,6 +74,7 @@ class FakeOanda:
         self.is_frozen = False
         """Half-open: requests are read and neither executed nor answered, on whatever connection they come."""
         self._api, self._clock, self._token = OandaApi(venue, history), clock, token
+        self.account_fields = self._api.account_fields
         self._streams: Counter[str] = Counter()
         self._prices: list[asyncio.Queue[dict[str, Any]]] = []
         self._connections: set[asyncio.StreamWriter] = set()

@@ -75,6 +75,8 @@ class OandaApi:
 
     def __init__(self, venue: PaperVenue, history: History | None) -> None:
         self._venue, self._history = venue, history
+        self.account_fields: dict[str, Any] = {}
+        """Shown with the account besides its own."""
         self._by_name = {item.venue_name: item for item in venue.instruments.values()}
         self._routes: Sequence[tuple[str, str, Callable[..., Answer]]] = (
             ("GET", r"", self.account),
@@ -125,7 +127,7 @@ class OandaApi:
         }
         account = {"id": state.account, "currency": state.currency, "hedgingEnabled": state.is_hedging}
         account |= {name: money_text(amount) for name, amount in money.items()} | self._last()
-        return 200, {"account": account, **self._last()}
+        return 200, {"account": account | self.account_fields, **self._last()}
 
     def instruments(self, _said: Mapping[str, Any]) -> Answer:
         """GET the instruments."""
@@ -142,7 +144,7 @@ class OandaApi:
             "tradeUnitsPrecision": item.units_digits,
             "minimumTradeSize": f"{item.min_units:f}",
             "maximumOrderUnits": f"{item.max_units:f}",
-            "maximumPositionSize": "0",
+            "maximumPositionSize": f"{item.max_position_units or 0:f}",
             "marginRate": f"{item.instrument.margin_fraction:.6f}",
             "tags": [],
         }

@@ -93,7 +93,7 @@ class OandaBroker:
         link: The account.
         clock: Time.
         gate: Throttle, deadline and fence of commands.
-        jitter: Random source of the reconnect delays.
+        jitter: Random source of the reconnect delays; one of the account's own when absent.
         timeout_seconds: How long a reply is awaited.
     """
 
@@ -108,7 +108,7 @@ class OandaBroker:
     ) -> None:
         self.name, self.capabilities = "oanda", CAPABILITIES
         self._link, self._clock, self._gate = link, clock, gate or CommandGate(clock)
-        self._jitter = jitter or random.Random(0)  # noqa: S311 - spreads reconnects, guards nothing
+        self._jitter = jitter or random.Random(link.account)  # noqa: S311 - spreads reconnects, guards nothing
         self._client = OandaClient(
             base_url=link.base_url,
             stream_url=link.stream_url,
@@ -213,8 +213,7 @@ class OandaBroker:
 
     def _account(self, account: Mapping[str, Any], said: Mapping[str, Any]) -> AccountState:
         last_id = said.get("lastTransactionID", account.get("lastTransactionID", 0))
-        now = self._clock.now_ns()
-        return read_account(account, last_id=last_id, environment=self._link.environment, as_of_ns=now)
+        return read_account(account, last_id=last_id, environment=self._link.environment, as_of_ns=self._clock.now_ns())
 
     def _event(self, said: Mapping[str, Any]) -> BrokerEvent:
         return read_event(said, account=self._link.account, received_ts_ns=self._clock.now_ns())
@@ -272,6 +271,7 @@ class OandaBroker:
                             yield event
                             seen, newest = contiguous_through([event], after=seen), event.seq
             except BrokerError as error:
+                seen = None if error.code == "cursor_out_of_range" else seen  # that log is gone: begin at the end
                 yield StreamDown("events", error.code, self._clock.now_ns())
                 n_failures += 1
                 await self._back_off(n_failures)

@@ -201,7 +201,9 @@ def read_instrument(said: Json) -> VenueInstrument:
         unit_max=float(most),
         margin_fraction=float(said.get("marginRate", known.margin_fraction)),
     )
-    return VenueInstrument(item, name, price_digits, units_digits, step, least, most)
+    # "0" says that a position may be of any size.
+    room = _number(said, "maximumPositionSize") or None
+    return VenueInstrument(item, name, price_digits, units_digits, step, least, most, max_position_units=room)
 
 
 def read_quote(said: Json, *, received_ts_ns: int) -> Quote:

@@ -50,6 +50,9 @@ def _size_problem(item: VenueInstrument, units: Decimal) -> NotSent | None:
         return NotSent("size_below_minimum", f"{units} units are below the venue's minimum {item.min_units}.")
     if units > item.max_units:
         return NotSent("size_above_maximum", f"{units} units are above the venue's maximum {item.max_units}.")
+    if item.max_position_units is not None and units > item.max_position_units:
+        text = f"{units} units alone are above the {item.max_position_units} that the venue lets be open."
+        return NotSent("size_above_maximum", text)
     return None
 
 

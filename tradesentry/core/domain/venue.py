@@ -30,6 +30,8 @@ class VenueInstrument:
     freeze_distance: float = 0.0
     """Price units within which a resting order can no longer be changed."""
     is_tradeable: bool = True
+    max_position_units: Decimal | None = None
+    """Units that may be open in one direction; None any."""
 
 
 @dataclass(frozen=True, slots=True)
