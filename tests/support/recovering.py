@@ -188,3 +188,21 @@ class Owner:
     async def die(self):
         """End this life without a word, as a kill does."""
         await self.recovery.follower.close()
+
+
+def rows_of(site):
+    """The rows of the account in the journal."""
+    return site.journal._accounts[site.account_id]
+
+
+def statuses(site, seq=1):
+    """Every status that an order went through."""
+    return [row.to_status for (number, _), row in sorted(rows_of(site).transitions.items()) if number == seq]
+
+
+def venue_fills(site):
+    return sorted(str(row["seq"]) for row in site.venue.transactions if row["kind"] == "order_filled")
+
+
+def journal_fills(site):
+    return sorted(fill_id for fill_id, _ in rows_of(site).fills)
