@@ -27,7 +27,7 @@ from tradesentry.core.execution.live_picture import PictureReader
 from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.monitoring.alerts import AlertDelivery, AlertSink
 from tradesentry.core.monitoring.equity_track import EquityTrack
-from tradesentry.core.monitoring.heartbeat import Heartbeat, LoopLag
+from tradesentry.core.monitoring.heartbeat import Heartbeat, LoopLag, StreamAges
 from tradesentry.core.monitoring.invariants import InvariantMonitor, LimitUse, Violation
 from tradesentry.core.monitoring.metrics_collector import MetricsCollector, MetricsServer, summary
 from tradesentry.core.monitoring.trade_tracker import TradeTracker
@@ -88,6 +88,7 @@ class AccountMonitors:
             peak=ZERO if record is None else record.high_water_mark + record.flows,
             day_start=None if record is None else record.day_start_equity,
         )
+        self._streams = StreamAges(clock)
         self._seen: AccountState | None = None
         self._sent_at: dict[str, float] = {}
         self._has_entered = False
@@ -119,7 +120,12 @@ class AccountMonitors:
 
     def note_quote(self, quote: Quote) -> None:
         """Take a quote of the stream, for excursions; the newest of each symbol is looked at every second anyway."""
+        self.heard("quotes")
         self.trades.on_quote(quote)
+
+    def heard(self, stream: str) -> None:
+        """Note that a stream (`events`, `quotes`) said something, be it a heartbeat."""
+        self._streams.heard(stream)
 
     def note_rearmed(self) -> None:
         """Take note that a person has re-armed the account."""
@@ -135,7 +141,7 @@ class AccountMonitors:
             self._mark(gates.account)
         now_ns = self._clock.now_ns()
         ages = {symbol: (now_ns - quote.received_ts_ns) / NS for symbol, quote in gates.quotes.items()}
-        self.metrics.set_ages(streams={}, quotes=ages)
+        self.metrics.set_ages(streams=self._streams.ages, quotes=ages)
         self.metrics.set_state(orders.state.value)
         self.metrics.show_orders(orders.book.orders)
         renewed_ago = SAFE_FRACTION * TTL_SECONDS - self._fence.left_seconds
@@ -222,27 +228,30 @@ async def watching(
     health: Callable[[], str | None] | None = None,
     delivery: AlertDelivery | None = None,
 ) -> AsyncIterator[ProcessMonitors]:
-    """Watch this process for the length of a block.
+    """Watch this process while a block runs.
 
     Args:
         clock: Time.
         alert: Tells people (code, text).
-        metrics_port: Loopback port of the metrics, 0 any; None: they are collected and not shown.
+        metrics_port: Loopback port of the metrics, 0 any; None: they are not shown.
         heartbeat_url: Of the outside watcher; None: there is none.
         name: Of the process, for its heartbeat.
         health: Says why no heartbeat may go out; None: it lives, therefore it beats.
         delivery: Of the outbox's alerts, in the one process that delivers them.
+
+    Raises:
+        ConfigError: The port is taken.
     """
     metrics, lag = MetricsCollector(), LoopLag(clock, alert=alert)
-    tasks = [asyncio.ensure_future(lag.run()), asyncio.ensure_future(_show_lag(clock, metrics, lag))]
     server = None if metrics_port is None else MetricsServer(metrics, port=metrics_port)
     client = httpx.AsyncClient()
+    works = [lag.run(), _show_lag(clock, metrics, lag)]
+    if heartbeat_url is not None:
+        works.append(Heartbeat(client, heartbeat_url, clock, alert=alert, name=name, health=health).run())
+    if delivery is not None:
+        works.append(delivery.run())
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        if heartbeat_url is not None:
-            heart = Heartbeat(client, heartbeat_url, clock, alert=alert, name=name, health=health)
-            tasks.append(asyncio.ensure_future(heart.run()))
-        if delivery is not None:
-            tasks.append(asyncio.ensure_future(delivery.run()))
         yield ProcessMonitors(metrics, lag, None if server is None else server.url)
     finally:
         for task in tasks:

@@ -78,6 +78,7 @@ def test_what_an_account_does_is_measured_and_nothing_is_violated():
     assert during["ts_trading_state"]["active",] == 1.0
     assert during["ts_order_ack_seconds_count"][()] == 1.0
     assert during["ts_lease_epoch"][()] == 1.0
+    assert during["ts_stream_age_seconds"]["quotes",] == 0.0
     assert during["ts_event_cursor_lag"][()] == 0.0
     assert after["ts_open_risk_fraction"][()] == 0.0
     assert set(after["ts_invariant_violations"].values()) == {0.0}

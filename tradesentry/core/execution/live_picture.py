@@ -5,6 +5,7 @@ itself: events, fills and intents are read back from the journal, orders and tra
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Final, TypeAlias
 
 from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
@@ -91,9 +92,6 @@ class PictureReader:
         if self._after != book.cursor:
             # Something came in while the journal was read; the next look sees it whole.
             return None
-        venue = self._venue
-        # A balance can be compared only as of the same event.
-        is_same = venue is not None and venue.log_id == book.log_id and venue.last_seq == book.cursor
         return Picture(
             account=str(self._lease.account_id)[-12:],
             now_ns=self._clock.now_ns(),
@@ -106,7 +104,7 @@ class PictureReader:
             intents=intents,
             placements=self._placements(),
             balance=book.balance,
-            venue_balance=venue.balance if is_same and venue is not None else None,
+            venue_balance=self._venue_balance(),
             state=orders.state.value,
             epoch=self._lease.epoch,
             high_water_mark=record.high_water_mark,
@@ -115,6 +113,12 @@ class PictureReader:
             n_rearmed=self._n_rearmed,
             limits=tuple(self._limits(reserved)),
         )
+
+    def _venue_balance(self) -> Decimal | None:
+        """Return what the venue says of the balance, if that is as of the newest event that the book has."""
+        venue, book = self._venue, self._orders.book
+        is_same = venue is not None and (venue.log_id, venue.last_seq) == (book.log_id, book.cursor)
+        return venue.balance if venue is not None and is_same else None
 
     async def _read_events(self, log_id: str) -> None:
         """Read what the journal has stored since the last picture; a new log begins a new period."""

@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
 from prometheus_client.metrics_core import Metric
 
+from tradesentry.core.domain.errors import ConfigError
 from tradesentry.core.domain.live_account import AccountChange, LiveOrder, OrderMoved
 from tradesentry.core.domain.live_orders import OrderStatus
 from tradesentry.core.monitoring.equity_track import EquityFigures
@@ -239,6 +240,9 @@ class MetricsServer:
         port: 0 takes a free one.
         host: Loopback unless the scraper sits on another machine of a private network: nothing here asks who reads.
         refresh: Called before each answer, to bring ages up to date; it runs in the server's thread.
+
+    Raises:
+        ConfigError: The port is taken.
     """
 
     def __init__(
@@ -250,7 +254,14 @@ class MetricsServer:
         refresh: Callable[[], None] | None = None,
     ) -> None:
         registry = collector.registry if refresh is None else _Refreshing(collector.registry, refresh)
-        server, thread = start_http_server(port, addr=host, registry=registry)
+        try:
+            server, thread = start_http_server(port, addr=host, registry=registry)
+        except OSError as error:
+            raise ConfigError(
+                f"The metrics cannot be shown at {host}:{port}: {error.strerror or error}. Choose another port, or 0 "
+                "for any free one.",
+                code="metrics_port",
+            ) from error
         self._server: WSGIServer = server
         self._thread: threading.Thread = thread
         self.url = f"http://{host}:{server.server_port}/metrics"

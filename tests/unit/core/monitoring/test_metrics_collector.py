@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.core.monitoring.live_trades import live_trade, opened, order_moved, reduced
+from tradesentry.core.domain.errors import ConfigError
 from tradesentry.core.domain.live_account import OrderMoved
 from tradesentry.core.domain.live_orders import OrderStatus
 from tradesentry.core.monitoring.equity_track import EquityTrack
@@ -98,6 +99,14 @@ def test_values_arrive_at_a_scraper_and_not_after_the_server_is_closed():
     ]
     with pytest.raises(httpx.ConnectError):
         httpx.get(server.url)
+
+
+def test_a_port_that_is_taken_is_named():
+    with MetricsServer(MetricsCollector()) as server:
+        port = int(server.url.rsplit(":", 1)[1].split("/")[0])
+
+        with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port}.*Choose another port"):
+            MetricsServer(MetricsCollector(), port=port)
 
 
 def test_ages_are_brought_up_to_date_before_each_answer():
