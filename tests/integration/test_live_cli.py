@@ -91,7 +91,7 @@ def wanted():
 
 
 def test_a_replay_equals_the_back_test_and_leaves_a_clean_desk(tradesentry, home, wanted):
-    """Seen to fail: with the venue settling each bar after the decision, entries filled a bar late."""
+    """Seen to fail: with bars shown to the venue after the decision instead of before it nothing was traded."""
     code, out, err = tradesentry(*REPLAY, "--account", "whole")
 
     assert code == 0, err
@@ -244,7 +244,8 @@ ACCOUNT = "001-001-1234567-001"
         ({"OANDA_ACCOUNT": ACCOUNT, "OANDA_TOKEN": "token"}, ("--replay", "synthetic"), 2, "need --broker paper"),
     ],
     ids=[
-        "no account", "no token", "wrong token", "wrong account", "real money", "wrong confirm", "other account", "replay",
+        "no account", "no token", "wrong token", "wrong account", "real money", "wrong confirm", "other account",
+        "replay",
     ],
 )  # fmt: skip
 def test_a_venue_is_reached_only_with_what_it_needs(tradesentry, monkeypatch, secrets, more, code, message):
