@@ -139,7 +139,7 @@ def test_a_page_with_a_hole_loses_no_fill():
 
 
 def test_events_told_twice_in_any_order_are_booked_once():
-    """M5. Seen to fail: without dedupe by number a fill that comes again through another batch counts twice."""
+    """M5. Seen to fail: with dedupe by event number and by fill removed the trade is twice as large."""
 
     async def case():
         site = Site()
