@@ -70,6 +70,7 @@ async def desk_of(
     *,
     account_ref: str,
     alert: Callable[[str, str], None],
+    tell: Callable[[str, str], None] | None = None,
 ) -> Desk:
     """Return the desk of an account that was just opened.
 
@@ -80,6 +81,7 @@ async def desk_of(
         stores: The database.
         account_ref: As the venue names it.
         alert: Tells people directly (code, text).
+        tell: Shows what is in the outbox as well, from where it is delivered; `alert` when None.
 
     Raises:
         ConfigError: The database could lose a confirmed commit, and money is at stake.
@@ -97,7 +99,7 @@ async def desk_of(
     )
     orders = OrderManager(
         account.broker, stores.journal, lease, fence, clock, instruments=await account.broker.instruments(),
-        gates=gates, settings=UNPACED if free else OrderSettings(), alert=alert,
+        gates=gates, settings=UNPACED if free else OrderSettings(), alert=tell or alert,
     )  # fmt: skip
     account.late.sink = orders.on_late
     losses = NO_LOSS_LIMITS if free else loss_limits(account.setup.limits)

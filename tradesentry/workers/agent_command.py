@@ -18,11 +18,12 @@ from tradesentry.core.execution.journal_rows import Claim
 from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.utils.logger import configure_logging
 from tradesentry.core.utils.notifier import Notifier, Severity
-from tradesentry.database.roles import AGENT
+from tradesentry.database.roles import AGENT, RELAY
 from tradesentry.database.server import Server, open_server
 from tradesentry.database.session import connect, driver_errors
 from tradesentry.settings import Settings, load_settings
 from tradesentry.workers.agent import MAX_ACCOUNTS, Agent, AgentSettings
+from tradesentry.workers.alerting import delivered, show
 from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, end_with_supervisor, installation_id
 from tradesentry.workers.monitors import watching
@@ -121,8 +122,9 @@ async def _work(server: Server, settings: Settings, place: AgentSettings, metric
                 heartbeat_url=settings.heartbeat_url,
                 name=f"agent {place.owner}",
             ) as monitors,
+            delivered(server.url(RELAY), notifier, clock, settings=settings, metrics=monitors.metrics) as tell,
         ):
-            options = SessionOptions(metrics=monitors.metrics)
+            options = SessionOptions(metrics=monitors.metrics, tell=tell)
 
             async def open_session(claim: Claim, fence: SelfFence) -> AccountSession:
                 return AccountSession(
@@ -139,7 +141,7 @@ async def _work(server: Server, settings: Settings, place: AgentSettings, metric
 
 
 def _tell(notifier: Notifier, code: str, text: str) -> None:
-    say(f"{code}: {text}")
+    show(code, text)
     notifier.notify(code, text, severity=Severity.WARNING)
 
 

@@ -6,6 +6,7 @@ background elsewhere. A second instance finds the account taken and starts nothi
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -38,11 +39,12 @@ from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.monitoring.metrics_collector import MetricsCollector
 from tradesentry.core.utils.notifier import Notifier, Severity
 from tradesentry.database.accounts import Accounts
-from tradesentry.database.roles import AGENT, APP
+from tradesentry.database.roles import AGENT, APP, RELAY
 from tradesentry.database.server import Server, open_server
 from tradesentry.database.session import driver_errors
 from tradesentry.settings import Settings, load_settings
 from tradesentry.workers.agent import Agent, AgentSettings
+from tradesentry.workers.alerting import delivered, show
 from tradesentry.workers.console import LiveConsole, show_figures
 from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, installation_id
@@ -68,6 +70,7 @@ class LiveRun:
     keep_entries: bool
     session: AccountSession | None = None
     metrics: MetricsCollector | None = None
+    tell: Callable[[str, str], None] | None = None
     is_interrupted: bool = False
     last_state: LiveState | None = None
 
@@ -119,13 +122,13 @@ class LiveRun:
             settings=self.settings,
             clock=SystemClock(),
             alert=self.alert,
-            options=SessionOptions(self.max_instants, metrics=self.metrics),
+            options=SessionOptions(self.max_instants, metrics=self.metrics, tell=self.tell),
         )
         return self.session
 
     def alert(self, code: str, text: str) -> None:
         """Tell the terminal and whoever is to be told."""
-        say(f"{code}: {text}")
+        show(code, text)
         self.notifier.notify(
             f"{self.plan.strategy.name} on {self.plan.broker}: {code}", text, severity=Severity.WARNING
         )
@@ -216,7 +219,7 @@ def _run(
     with LiveConsole(title, as_json=as_json) as console:
         live = LiveRun(plan, account_id, accounts, settings, console, notifier, 1 if once else None, keep_entries)
         try:
-            asyncio.run(_with_stores(live, server.url(AGENT), folder))
+            asyncio.run(_with_stores(live, server, folder))
         finally:
             notifier.close()
             # Nobody is left to trade it; the agent that ends has no say in what its owner wants.
@@ -233,12 +236,15 @@ def _run(
     return INTERRUPTED if live.is_interrupted else 0
 
 
-async def _with_stores(live: LiveRun, url: str, folder: Path) -> None:
+async def _with_stores(live: LiveRun, server: Server, folder: Path) -> None:
     async with (
-        open_stores(url) as stores,
+        open_stores(server.url(AGENT)) as stores,
         watching(SystemClock(), live.alert, heartbeat_url=live.settings.heartbeat_url, name=live.title) as monitors,
+        delivered(
+            server.url(RELAY), live.notifier, SystemClock(), settings=live.settings, metrics=monitors.metrics
+        ) as tell,
     ):
-        live.metrics = monitors.metrics
+        live.metrics, live.tell = monitors.metrics, tell
         await live.trade(stores, folder)
 
 

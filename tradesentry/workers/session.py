@@ -54,6 +54,8 @@ class SessionOptions:
     """Is told of each instant once it is decided."""
     metrics: MetricsCollector | None = None
     """Of the process; None: nobody watches."""
+    tell: Callable[[str, str], None] | None = None
+    """Shows what is delivered from the outbox as well; None: it is told like every alert."""
 
 
 class AccountSession:
@@ -149,8 +151,9 @@ class AccountSession:
         )
         self._feed = SessionFeed(self._account.feed, self._options.max_instants, self._options.on_instant)
         self._desk = await desk_of(
-            self._account, self._claim, self._fence, self._stores, account_ref=self.link.account_ref, alert=self._alert
-        )
+            self._account, self._claim, self._fence, self._stores, account_ref=self.link.account_ref,
+            alert=self._alert, tell=self._options.tell,
+        )  # fmt: skip
         self._background = [asyncio.ensure_future(work()) for work in self._account.background]
         return self._desk
 
