@@ -147,6 +147,8 @@ class Mt5Terminal:
         found: dict[str, Symbol] = {}
         for symbol, name in self.link.symbols.items():
             info = self._package.symbol_info(name) if self._package.symbol_select(name, True) else None
+            if info is None and self.last_error()[0] in IPC_ERRORS:
+                raise BrokerUnavailable(f"The terminal failed when it was asked for {name}. It is tried again.")
             check_symbol(info, symbol, name)
             found[symbol] = read_symbol(info, symbol)
         self._by_name = {item.name: item for item in found.values()}
