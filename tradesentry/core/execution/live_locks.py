@@ -1,8 +1,7 @@
 """Pause an instrument or a strategy after losses: losing streak, stop guard, low profit, cool-down. All off by default.
 
 A lock is a pure function of the trades that closed, so it is the same after a restart. Those trades are kept as a saved
-state of the run (`LockKeeper.saved`), committed with the decisions of a bar; separate from the gates, which only ask
-whether a lock holds.
+state of the run, written when one closes; separate from the gates, which only ask whether a lock holds.
 """
 
 import json
@@ -19,7 +18,7 @@ from tradesentry.core.domain.live_account import AccountChange, LiveTrade, Trade
 from tradesentry.core.execution.gate_view import Lock
 from tradesentry.core.execution.journal_port import Journal
 from tradesentry.core.execution.journal_rows import NS_PER_SECOND, Lease, SavedState
-from tradesentry.core.execution.live_gates import LiveGates
+from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.utils.config_model import FrozenModel
 
 MARKET: Final = "#locks"
@@ -169,41 +168,44 @@ class LockKeeper:
 
 
 class LockBoard:
-    """The locks of all runs of one account, kept up with its trades.
+    """The locks of all runs of one account, kept up with its trades and saved as they close.
 
     Args:
-        gates: Told which locks there are.
+        orders: The account's orders; their changes are listened to, their gates told.
         clock: Time.
         keepers: Of each run that has rules.
     """
 
-    def __init__(self, gates: LiveGates, clock: Clock, keepers: Mapping[UUID, LockKeeper]) -> None:
-        self._gates, self._clock, self._keepers = gates, clock, dict(keepers)
+    def __init__(self, orders: OrderManager, clock: Clock, keepers: Mapping[UUID, LockKeeper]) -> None:
+        self._orders, self._clock, self._keepers = orders, clock, dict(keepers)
 
-    def on_changes(self, changes: Sequence[AccountChange]) -> None:
-        """Take up trades that closed; for `OrderManager.listeners`."""
-        closed = [c.trade for c in changes if isinstance(c, TradeReduced) and not c.trade.is_open]
-        for trade in closed:
-            keeper = None if trade.run is None else self._keepers.get(trade.run)
-            if keeper is not None:
-                keeper.note(trade)
-        if closed:
-            self.refresh()
-
-    def refresh(self) -> None:
-        """Tell the gates which locks hold now."""
-        now_ns = self._clock.now_ns()
-        self._gates.locks = tuple(lock for keeper in self._keepers.values() for lock in keeper.locks(now_ns=now_ns))
-
-    def saved(self, run: UUID, *, bar_close_ns: int) -> list[SavedState]:
-        """Return what is to be saved with the memory of a run; nothing where the run has no rules."""
-        keeper = self._keepers.get(run)
-        return [] if keeper is None else [keeper.saved(run, bar_close_ns=bar_close_ns)]
-
-    async def restore(self, journal: Journal, lease: Lease) -> None:
-        """Take up what was saved before this process; call it after the account was recovered."""
+    async def begin(self, journal: Journal, lease: Lease) -> None:
+        """Take up what was saved before this process, then follow the account; call it after recovery."""
         for run, keeper in self._keepers.items():
             state = await journal.read_state(lease, run, MARKET)
             if state is not None:
                 keeper.load(state)
-        self.refresh()
+        self._refresh()
+        if self._keepers:
+            self._orders.listeners.append(self._hear)
+
+    def _hear(self, changes: Sequence[AccountChange]) -> None:
+        """Take up trades that closed, tell the gates, and save."""
+        closed = [c.trade for c in changes if isinstance(c, TradeReduced) and not c.trade.is_open]
+        runs = {trade.run for trade in closed if trade.run in self._keepers}
+        for trade in closed:
+            if trade.run in self._keepers:
+                self._keepers[trade.run].note(trade)
+        self._refresh()
+        for run in runs:
+            self._orders.desk.spawn("save locks", self._save(run))
+
+    async def _save(self, run: UUID | None) -> None:
+        if run is not None:
+            state = self._keepers[run].saved(run, bar_close_ns=self._clock.now_ns())
+            await self._orders.submit([], run=run, bar_close_ns=0, states=[state])
+
+    def _refresh(self) -> None:
+        now_ns = self._clock.now_ns()
+        locks = (lock for keeper in self._keepers.values() for lock in keeper.locks(now_ns=now_ns))
+        self._orders.gates.locks = tuple(locks)

@@ -123,13 +123,11 @@ async def trade_of_run(owner, *, symbol="EURUSD", stop=1.0950):
     return sent
 
 
-async def board_of(site, owner):
-    """Return the locks of a life: two losses in a row lock the instrument."""
-    board = LockBoard(owner.gates, site.clock, {RUN: LockKeeper("breakout", LockSettings(streak_losses=2))})
+async def lock_after_two_losses(site, owner):
+    """Begin the locks of a life: two losses in a row lock the instrument."""
+    board = LockBoard(owner.orders, site.clock, {RUN: LockKeeper("breakout", LockSettings(streak_losses=2))})
     owner.orders.name_run(RUN, "breakout")
-    owner.orders.listeners.append(board.on_changes)
-    await board.restore(site.journal, owner.claim.lease)
-    return board
+    await board.begin(site.journal, owner.claim.lease)
 
 
 def test_two_stops_in_a_row_lock_the_instrument_and_a_restart_does_not_open_it():
@@ -139,7 +137,7 @@ def test_two_stops_in_a_row_lock_the_instrument_and_a_restart_does_not_open_it()
         site = Site()
         first = await site.own()
         await first.recover()
-        board = await board_of(site, first)
+        await lock_after_two_losses(site, first)
         for _ in range(2):
             site.show(1.1000)
             await trade_of_run(first)
@@ -148,11 +146,10 @@ def test_two_stops_in_a_row_lock_the_instrument_and_a_restart_does_not_open_it()
         site.show(1.1000)
         locked = await trade_of_run(first)
         other = await trade_of_run(first, symbol="USDJPY", stop=149.0)
-        states = board.saved(RUN, bar_close_ns=site.clock.now_ns())
-        await first.orders.submit([], run=RUN, bar_close_ns=0, states=states)
+        await first.settle(first.orders.drain())
         second = await site.own()
         await second.recover()
-        await board_of(site, second)
+        await lock_after_two_losses(site, second)
         still = await trade_of_run(second)
         await site.clock.advance(240 * 60)
         site.show(1.1000)
