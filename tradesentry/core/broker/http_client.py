@@ -29,6 +29,7 @@ from tradesentry.core.utils.crash_points import crash_point
 
 WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError)
 FIRST_BYTE: Final = "send_request_headers.started"
+CONNECTING: Final = "connect_tcp.started"
 AWAITING: Final = "receive_response_headers.started"
 
 
@@ -38,6 +39,28 @@ class Reply:
 
     status: int
     body: Mapping[str, Any]
+
+
+class ConnectPacer:
+    """Lets new connections be made no faster than a venue allows; those that are open are used as before.
+
+    Args:
+        clock: Time.
+        per_second: New connections; None any.
+    """
+
+    def __init__(self, clock: Clock, per_second: float | None) -> None:
+        self._clock, self._per_second, self._next_at = clock, per_second, 0.0
+
+    async def trace(self, name: str, _info: Mapping[str, Any]) -> None:
+        """Wait for a turn when a connection is about to be made; a hook of httpcore."""
+        if self._per_second is None or not name.endswith(CONNECTING):
+            return
+        now = self._clock.monotonic()
+        at = max(now, self._next_at)
+        self._next_at = at + 1.0 / self._per_second
+        if at > now:
+            await self._clock.sleep(at - now)
 
 
 class HttpClient:
@@ -52,6 +75,7 @@ class HttpClient:
         timeout_seconds: How long a reply is awaited.
         dead_seconds: Silence after which a stream counts as dead, by stream.
         tls: Whom to trust, where the machine's own list is not meant.
+        connects_per_second: New connections that the venue allows; None any.
     """
 
     def __init__(
@@ -65,10 +89,14 @@ class HttpClient:
         timeout_seconds: float = 10.0,
         dead_seconds: Mapping[str, float] | None = None,
         tls: ssl.SSLContext | None = None,
+        connects_per_second: float | None = None,
     ) -> None:
+        self._pacer = ConnectPacer(clock, connects_per_second)
         self._venue, self._clock, self._timeout_seconds = venue, clock, timeout_seconds
         self._dead_seconds = dead_seconds or {"quotes": 10.0, "events": 20.0}
-        limits = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30.0)
+        # A request waits for the connection it was given: where connections are slow to come, few serve sooner.
+        most = 20 if connects_per_second is None else 6
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30.0)
         self._rest = _client(base_url, headers, limits, tls)
         self._streams = _client(stream_url, headers, limits, tls)
 
@@ -88,8 +116,9 @@ class HttpClient:
         """
         if self._rest.is_closed:
             raise BrokerUnavailable(f"{_shown(path)} was not read: the connections of this account were closed.")
+        request = self._rest.build_request("GET", path, params=params, extensions={"trace": self._pacer.trace})
         try:
-            response = await within(self._clock, self._timeout_seconds, self._rest.get(path, params=params))
+            response = await within(self._clock, self._timeout_seconds, self._rest.send(request))
             await _end_talkative(self._rest)
         except WIRE_ERRORS as error:
             raise BrokerUnavailable(
@@ -114,7 +143,8 @@ class HttpClient:
             return NotSent("closed", "The connections of this account were closed.")
         sent_at: list[int] = []
 
-        async def trace(name: str, _info: Mapping[str, Any]) -> None:
+        async def trace(name: str, info: Mapping[str, Any]) -> None:
+            await self._pacer.trace(name, info)
             if name.endswith(FIRST_BYTE):
                 if self._clock.monotonic() >= deadline:
                     raise TimeoutError
@@ -147,7 +177,8 @@ class HttpClient:
             BrokerError: It cannot be opened, ends, or was silent for too long.
         """
         try:
-            request = self._streams.build_request("GET", path, params=params)
+            hook = {"trace": self._pacer.trace}
+            request = self._streams.build_request("GET", path, params=params, extensions=hook)
             response = await within(self._clock, self._timeout_seconds, self._streams.send(request, stream=True))
         except WIRE_ERRORS as error:
             raise BrokerUnavailable(f"{self._venue}'s {kind} stream cannot be opened: {_text(error)}.") from error

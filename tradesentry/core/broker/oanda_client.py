@@ -1,10 +1,13 @@
 """The HTTP client of OANDA: its headers, its silence, its name. Everything else is `http_client`."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from tradesentry.core.broker.http_client import HttpClient, Reply
 from tradesentry.core.domain.clock import Clock
 
+CONNECTS_PER_SECOND: Final = 2.0
+"""OANDA's own hosts refuse more; a fake on loopback speaks plain HTTP and takes any number."""
 __all__ = ["OandaClient", "Reply"]
 
 
@@ -38,4 +41,5 @@ class OandaClient(HttpClient):
             clock=clock,
             timeout_seconds=timeout_seconds,
             dead_seconds=dead_seconds,
+            connects_per_second=CONNECTS_PER_SECOND if base_url.startswith("https:") else None,
         )

@@ -11,7 +11,9 @@ from tests.conformance.brokers.conftest import oanda_bench, play
 from tests.support.venues import TUESDAY_NS, entry, new_venue
 from tradesentry.core.broker.base_broker import NotSent
 from tradesentry.core.broker.fake_oanda import FakeOanda
+from tradesentry.core.broker.http_client import HttpClient
 from tradesentry.core.broker.oanda import MAX_BACKOFF_SECONDS, OandaBroker, OandaLink
+from tradesentry.core.broker.oanda_client import OandaClient
 from tradesentry.core.broker.oanda_messages import read_instrument, read_order
 from tradesentry.core.domain.clock import FakeClock
 from tradesentry.core.domain.errors import AccountMismatch
@@ -152,6 +154,19 @@ def test_accounts_do_not_come_back_all_at_once():
         assert all(step / 2 <= seconds <= step for seconds, step in zip(slept, steps, strict=True))
 
 
+def test_only_the_venues_own_hosts_are_paced():
+    """A fake on loopback takes any number of connections."""
+    names = {"token": "t", "clock": FakeClock(TUESDAY_NS)}
+    real = OandaClient(base_url="https://api-fxpractice.oanda.com", stream_url="https://stream.oanda.com", **names)
+    fake = OandaClient(base_url="http://127.0.0.1:9", stream_url="http://127.0.0.1:9", **names)
+
+    async def waits(client):
+        return [await client._pacer.trace("connection.connect_tcp.started", {}) or client._pacer._next_at]
+
+    assert play(waits(real)) == [0.5]
+    assert play(waits(fake)) == [0.0]
+
+
 def test_a_source_of_jitter_that_is_given_is_used():
     link = OandaLink("001-001-0000001-001", "t", "http://127.0.0.1:9", "http://127.0.0.1:9", "practice", "USD", True)
     source = random.Random(5)
@@ -159,3 +174,40 @@ def test_a_source_of_jitter_that_is_given_is_used():
     broker = OandaBroker(link, FakeClock(TUESDAY_NS), jitter=source)
 
     assert broker._jitter is source
+
+
+async def move(clock, seconds):
+    """Move a clock in steps of 0.1 s, giving sockets time between them."""
+    for _ in range(round(seconds / 0.1)):
+        await asyncio.sleep(0.005)
+        await clock.advance(0.1)
+
+
+def test_new_connections_come_at_the_rate_that_the_venue_allows_and_open_ones_are_used_at_once():
+    """Seen to fail: without the pacer all five connections were made in the same instant."""
+
+    async def case():
+        clock = FakeClock(TUESDAY_NS)
+        server = FakeOanda(new_venue(), clock)
+        await server.start()
+        hosts = {"base_url": server.url, "stream_url": server.url, "headers": {"Authorization": "Bearer token"}}
+        client = HttpClient("OANDA", clock=clock, connects_per_second=2.0, **hosts)
+        path = f"/v3/accounts/{server.venue.account}/summary"
+        done = []
+
+        async def read():
+            await client.get(path)
+            done.append(clock.monotonic())
+
+        await read()
+        await asyncio.gather(*(read() for _ in range(5)), move(clock, 3.0))
+        await client.close()
+        await server.stop()
+        return done
+
+    done = play(case())
+
+    assert len(done) == 6
+    assert sum(at < 0.5 for at in done) == 2
+    assert sum(at < 1.0 for at in done) == 3
+    assert max(done) == pytest.approx(2.0, abs=0.3)
