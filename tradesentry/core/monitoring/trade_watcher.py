@@ -183,6 +183,31 @@ class TradeWatcher:
             self._partials_of_bar(guarded, trade, spread)
             self._rules.widen(guarded.positions, self._bar, spread)
 
+    def adopt(self, trade: LiveTrade, *, mfe: float, mae: float, n_bars: int) -> None:
+        """Take a trade up again after a restart from what a strategy's saved book remembers of it.
+
+        Args:
+            trade: Open, with a ticket and of a watched market.
+            mfe: Best excursion so far, price units.
+            mae: Worst excursion so far, price units.
+            n_bars: Bars closed since its entry, that of the entry included.
+        """
+        guarded = self._guarded[trade.trade_ref] = self._take_up(trade)
+        position, exits = guarded.position, guarded.position.exits
+        position.mfe, position.mae, guarded.n_bars = mfe, mae, n_bars
+        # Which partial targets were taken, the units say.
+        left = position.units = float(trade.initial_units)
+        distance = abs(trade.entry_price - float(position.initial_stop))
+        for r in exits.partial_r:
+            if not r > 0.0:
+                return
+            before = int(position.n_partials)
+            left = self._left(trade, guarded, trade.entry_price + trade.side * float(r) * distance)
+            if float(trade.units) > left:
+                position.n_partials = before
+                return
+            position.units = guarded.left = left
+
     def wanted_stop(self, trade_ref: str) -> float | None:
         """Return the stop that the rules have for a trade, before it is rounded to the venue's tick."""
         guarded = self._guarded.get(trade_ref)
@@ -236,11 +261,15 @@ class TradeWatcher:
         position = guarded.position
         if not position.exits.partial_r[0] > 0.0:
             return
-        at, n_before = self._markets[trade.symbol].at, int(position.n_partials)
-        left = self._rules.left_after_partials(at.desk, at.row, guarded.positions, best)
+        n_before = int(position.n_partials)
+        left = self._left(trade, guarded, best)
         if position.n_partials > n_before:
             guarded.left = left
             position.units = left or position.units
+
+    def _left(self, trade: LiveTrade, guarded: _Guarded, best: float) -> float:
+        at = self._markets[trade.symbol].at
+        return self._rules.left_after_partials(at.desk, at.row, guarded.positions, best)
 
     def _on_bar(self, guarded: _Guarded, trade: LiveTrade, bar: Any) -> None:
         close_ns = int(bar["close_ns"])

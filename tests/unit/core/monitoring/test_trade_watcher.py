@@ -273,20 +273,22 @@ def test_trades_of_others_and_prices_that_nobody_trades_at_move_nothing():
     assert bench.watcher.propose([trade], {}, at(1.1090, tradeable=False)) == []
 
 
+@pytest.mark.parametrize("source", ["bars", "book"])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_new_watcher_goes_on_from_the_bars_since_the_entry(seed):
-    """Break-even, time exit and partial targets after a restart in the middle equal those without one.
+def test_a_new_watcher_goes_on_from_the_bars_since_the_entry_or_the_saved_book(seed, source):
+    """Break-even, time exit and (from bars) partial targets after a restart in the middle equal those without one.
 
     Seen to fail without the excursions of the bars before.
     """
+    partials = {"partial_r": [0.3, 0.0, 0.0], "partial_fraction": [0.5, 0.0, 0.0]} if source == "bars" else {}
     path = walk(60, seed=seed + 100)
     bench = Bench()
     bench.settle({0: path[0]})
     side, first = (1 if seed % 2 else -1), float(path[0]["close"])
-    bench.enter(side, first - side * 0.0060, be_trigger_r=0.4, max_bars=50, partial_r=[0.3, 0.0, 0.0],
-                partial_fraction=[0.5, 0.0, 0.0])  # fmt: skip
+    bench.enter(side, first - side * 0.0060, be_trigger_r=0.4, max_bars=50, **partials)
     whole, halves = [], []
     for k, bar in enumerate(path[1:]):
+        before = {ref: (float(row.mfe), float(row.mae)) for ref, row in rows_of(bench).items()}
         seen = bench.settle({0: bar})
         if not seen:
             break
@@ -296,10 +298,34 @@ def test_a_new_watcher_goes_on_from_the_bars_since_the_entry(seed):
             other = bench.new_watcher()
         elif k == 9:
             other = bench.new_watcher()
-            other.restore(trade, path[: k + 1])
+            if source == "bars":
+                other.restore(trade, path[: k + 1])
+            else:
+                mfe, mae = before[ref]
+                other.adopt(trade, mfe=mfe, mae=mae, n_bars=k)
         whole.append(bench.watcher.propose([trade], {"EURUSD": bar}, {}))
         halves.append(other.propose([trade], {"EURUSD": bar}, {}))
         assert (ref, other.wanted_stop(ref)) == (ref, bench.watcher.wanted_stop(ref))
 
     assert halves[9:] == whole[9:]
     assert any(whole)
+
+
+def rows_of(bench):
+    """Return the open POSITION records by trade."""
+    return {f"0-{int(row.id)}": row for row in bench.memory.positions(0)}
+
+
+@pytest.mark.parametrize(("units", "asked"), [(10_000, []), (20_000, [10_000])])
+def test_partial_targets_taken_before_a_restart_are_told_by_the_units(units, asked):
+    """Half was due at 1 R.
+
+    Seen to fail when none counted as taken: the rest went as well.
+    """
+    bench, trade = long_trade(partial_r=[1.0, 2.0, 0.0], partial_fraction=[0.5, 0.25, 0.0])
+    watcher = bench.new_watcher()
+    trade = with_units(trade, units)
+
+    watcher.adopt(trade, mfe=0.0060, mae=0.0, n_bars=3)
+
+    assert [left for _, left, _ in exits_of(watcher.propose([trade], {}, at(1.1055)))] == asked
