@@ -148,14 +148,24 @@ async def _protect(batch: Batch, writing: Writing, wish: Protect, trade: LiveTra
             denied = Denied("loosens_stop", f"{text} Stops only tighten.")
     pairs = ((trade.stop_loss, wish.stop_loss), (trade.take_profit, wish.take_profit))
     name = f"trade {trade.trade_ref}"
-    denied = denied or _pace_refuses(desk, trade.symbol, name, pairs)
+    denied = denied or _unsettled_refuses(batch, trade) or _pace_refuses(desk, trade.symbol, name, pairs)
     if denied is not None:
         return Prepared(Sent(wish, denied, trade.seq))
+    desk.note_protection(trade.trade_ref, is_open=True, is_known=False)
     command = SetProtection(TradeRef(trade.trade_ref, trade.symbol), wish.stop_loss, wish.take_profit)
     kind = AttemptKind.PROTECT
     job = await batch.ask(writing, trade.seq, None, kind, command, trade.symbol, effect=Effect.REDUCE)
     desk.changed_ns[name] = desk.clock.now_ns()
     return Prepared(Sent(wish, Allowed(trade.units), trade.seq), job)
+
+
+def _unsettled_refuses(batch: Batch, trade: LiveTrade) -> Denied | None:
+    """Refuse to move a stop while an earlier request may still be executed; a missing stop is set at once."""
+    seconds = batch.desk.unsettled_seconds(trade)
+    if seconds <= 0.0 or trade.stop_loss is None or batch.author == "protection":
+        return None
+    text = f"An earlier change of trade {trade.trade_ref} may still be executed for {seconds:.1f} s"
+    return Denied("change_under_way", f"{text} and would then loosen this one. Its stop stands meanwhile.")
 
 
 def _pace_refuses(

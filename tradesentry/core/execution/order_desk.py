@@ -13,9 +13,10 @@ from typing import Any
 from tradesentry.core.broker.base_broker import BaseBroker
 from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
 from tradesentry.core.domain.errors import BrokerError
-from tradesentry.core.domain.live_account import Wish
+from tradesentry.core.domain.live_account import LiveTrade, Wish
 from tradesentry.core.execution.account_book import AccountBook
 from tradesentry.core.execution.journal_rows import Lease, LiveState
+from tradesentry.core.execution.lease import MAX_SEND_SECONDS
 from tradesentry.core.execution.live_gates import LiveGates
 from tradesentry.core.execution.order_gates import EntryGates
 from tradesentry.core.execution.order_requests import OrderSettings, Sent
@@ -42,8 +43,15 @@ class OrderDesk:
     """Carries out what protects the account, whatever the strategies do."""
     changed_ns: dict[str, int] = field(default_factory=dict)
     """When the terms of `order SEQ` or `trade REF` were last asked to change."""
+    _unsettled: dict[str, float] = field(default_factory=dict)
+    """Until when a request to move a trade's stop may still be executed by the venue, monotonic seconds."""
+    _started: tuple[float, int] = field(init=False)
+    """Monotonic and wall time at which this owner began."""
     _exits: dict[str, list[int]] = field(default_factory=dict)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._started = (self.clock.monotonic(), self.clock.now_ns())
 
     @property
     def book(self) -> AccountBook:
@@ -53,6 +61,31 @@ class OrderDesk:
     def seconds_since(self, ts_ns: int) -> float:
         """Return how long ago an instant was, by the wall clock."""
         return (self.clock.now_ns() - ts_ns) / NS_PER_SECOND
+
+    def note_protection(self, trade_ref: str, *, is_open: bool, is_known: bool) -> None:
+        """Remember whether a request to move a trade's stop may still be executed.
+
+        Args:
+            trade_ref: The trade.
+            is_open: Whether it has no outcome yet.
+            is_known: Whether its outcome is definite.
+        """
+        if is_known:
+            self._unsettled.pop(trade_ref, None)
+            return
+        most = MAX_SEND_SECONDS if is_open else 0.0
+        self._unsettled[trade_ref] = self.clock.monotonic() + most + self.broker.capabilities.absence_horizon_seconds
+
+    def unsettled_seconds(self, trade: LiveTrade) -> float:
+        """Return how long an earlier request may still move a trade's stop: a late one would loosen a newer stop.
+
+        What an earlier owner asked for is not known here, so a trade that was open before waits for one horizon.
+        """
+        began, began_ns = self._started
+        until = self._unsettled.get(trade.trade_ref, 0.0)
+        if trade.entry_ts_ns < began_ns:
+            until = max(until, began + self.broker.capabilities.absence_horizon_seconds)
+        return max(0.0, until - self.clock.monotonic())
 
     def note_exit(self, trade_ref: str) -> None:
         """Count an attempt to close a trade."""

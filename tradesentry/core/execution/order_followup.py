@@ -20,7 +20,7 @@ from tradesentry.core.execution.journal_rows import AttemptKind, LiveState
 from tradesentry.core.execution.order_batch import Batch
 from tradesentry.core.execution.order_desk import OrderDesk
 from tradesentry.core.execution.order_file import OrderPlan
-from tradesentry.core.execution.order_requests import Close, Place, is_definite_retry, slippage_left
+from tradesentry.core.execution.order_requests import Close, Place, SetProtection, is_definite_retry, slippage_left
 from tradesentry.core.execution.order_sending import STALE_EPOCH, Job
 from tradesentry.core.execution.order_status import DeniedHere
 from tradesentry.core.execution.order_submission import request_of
@@ -87,6 +87,9 @@ class OrderFollowUp:
     def after(self, job: Job, outcome: Outcome, may_retry: bool) -> None:
         """Act on a journaled outcome."""
         desk, now_ns = self._desk, self._desk.clock.now_ns()
+        if isinstance(job.command, SetProtection):
+            is_known = not isinstance(outcome, Unknown)
+            desk.note_protection(job.command.target.trade_id, is_open=False, is_known=is_known)
         if isinstance(outcome, Accepted):
             self._refusals[job.symbol] = 0
         elif isinstance(outcome, Unknown):
