@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import Any, Final, cast
 
 from tradesentry.core.broker.base_broker import BaseBroker
+from tradesentry.core.domain.errors import BrokerUnavailable
 from tradesentry.core.domain.events import BrokerEvent, StreamDown
 
 MAX_EVENTS: Final = 100_000
@@ -96,7 +97,7 @@ class EventFollower:
         """Wait until something was heard or the stream broke.
 
         Raises:
-            BrokerError: The stream ended for good, for instance because the token is not accepted.
+            BrokerError: The stream ended, for instance because the token is not accepted.
         """
         if not (len(self.buffer) or self._losses):
             self._news.clear()
@@ -107,8 +108,11 @@ class EventFollower:
             finally:
                 news.cancel()
                 await asyncio.gather(news, return_exceptions=True)
-        if self._task is not None and self._task.done() and not self._task.cancelled():
+        if len(self.buffer) or self._losses or self._task is None or not self._task.done():
+            return
+        if not self._task.cancelled():
             self._task.result()
+        raise BrokerUnavailable("The venue's event stream has ended. It is opened again by the next recovery.")
 
     async def _read(self) -> None:
         stream = self._broker.events()

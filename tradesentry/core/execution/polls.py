@@ -119,7 +119,14 @@ class Polls:
         """Journal events as they come; a break of the stream is a reconnect."""
         follower, budget = self._recovery.follower, self._orders.gates.budget
         while True:
-            await follower.wait()
+            try:
+                await follower.wait()
+            except FINAL:
+                raise
+            except BrokerError:
+                self.n_failures += 1
+                await self._clock.sleep(self._settings.heartbeat_seconds)
+                await self._recover("reconnect")
             await self._calm.wait()
             losses = follower.take_losses()
             for _ in losses:

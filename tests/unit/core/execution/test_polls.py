@@ -186,6 +186,36 @@ def test_a_broken_stream_is_a_reconnect_and_costs_budget():
     assert play(case()) == (1, 1, ACTIVE, True)
 
 
+def test_a_stream_that_ends_is_opened_again_without_haste():
+    """Seen to fail: where the end of a stream is no error it is never opened again."""
+
+    async def case():
+        async with polled() as (site, owner, _):
+            n_opened = 0
+            events = owner.broker.events
+
+            async def ending():
+                nonlocal n_opened
+                n_opened += 1
+                return
+                yield
+
+            owner.broker.events = ending
+            await owner.broker.close()
+            await site.clock.advance(31)
+            n_then = n_opened
+            owner.broker.events = events
+            await site.clock.advance(6)
+            site.venue.place(replace(entry(1), client_order_id=""))
+            await site.clock.advance(0.1)
+            return n_then, len(owner.book.trades)
+
+    n_opened, n_trades = play(case())
+
+    assert 3 <= n_opened <= 8
+    assert n_trades == 1
+
+
 def test_the_venues_clock_is_read_at_the_start_and_every_hour():
     rarely = PollSettings(heartbeat_seconds=60, orders_seconds=600, trades_seconds=600, guards_seconds=3_600)
 
