@@ -26,7 +26,7 @@ from tradesentry.core.broker.mt5_reading import Mt5Reader
 from tradesentry.core.broker.mt5_rules import precondition
 from tradesentry.core.broker.mt5_terminal import Mt5Terminal
 from tradesentry.core.broker.mt5_thread import Permit
-from tradesentry.core.broker.mt5_words import NO_FILLING, filling_candidates, meaning_of_error, meaning_of_retcode
+from tradesentry.core.broker.mt5_words import NO_FILLING, Kind, filling_candidates, meaning_of_error, meaning_of_retcode
 from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import BrokerError
 from tradesentry.core.domain.events import BrokerEvent
@@ -155,26 +155,27 @@ class Mt5Sender:
             terminal.outcomes.ended(key, outcome, at_ns=self._clock.now_ns())
             return outcome
         sent_ts_ns = permit.sent_ts_ns or self._clock.now_ns()
+        refusal: Outcome | None
         try:
             result = terminal.send(body)
         except Exception as error:  # noqa: BLE001 - whatever the extension raises, the request may have left
-            result, failure = None, (mt5.RES_E_INTERNAL_FAIL, f"{type(error).__name__}: {error}")
+            result, refusal = None, Unknown(f"raised_{type(error).__name__}", sent_ts_ns)
+            terminal.is_stale = True
         else:
-            failure = terminal.last_error() if result is None else (mt5.RES_S_OK, "")
+            refusal = self._meaning(key.kind, result, sent_ts_ns)
         terminal.check_owner()
-        refusal: Outcome | None
-        if result is None:
-            refusal = meaning_of_error(*failure, sent_ts_ns=sent_ts_ns)
-        else:
-            refusal = meaning_of_retcode(
-                int(result.retcode), key.kind, comment=str(result.comment), sent_ts_ns=sent_ts_ns
-            )
         events = self._events()
         outcome = refusal or self._accepted(key, result, events, rounded)
         if isinstance(outcome, Refused):
             outcome = replace(outcome, events=_about(events, str(getattr(result, "order", 0))))
         terminal.outcomes.ended(key, outcome, at_ns=self._clock.now_ns())
         return outcome
+
+    def _meaning(self, kind: Kind, result: Any | None, sent_ts_ns: int) -> Outcome | None:
+        """Return what the terminal's answer says; None when the command was done."""
+        if result is None:
+            return meaning_of_error(*self._terminal.last_error(), sent_ts_ns=sent_ts_ns)
+        return meaning_of_retcode(int(result.retcode), kind, comment=str(result.comment), sent_ts_ns=sent_ts_ns)
 
     def _events(self) -> tuple[BrokerEvent, ...]:
         """Look at the account after a command; the poller looks again when this fails."""

@@ -134,6 +134,11 @@ class Mt5Session:
                 if permit.sent_ts_ns is None:
                     return NotSent(error.code, str(error))
                 return Unknown(error.code, permit.sent_ts_ns)
+            except Exception as error:
+                # Our own defect; but once the request has left, its fate is what counts.
+                if permit.sent_ts_ns is None:
+                    raise
+                return Unknown(f"raised_{type(error).__name__}", permit.sent_ts_ns)
 
         priority = URGENT if is_protective else COMMAND
         try:

@@ -212,3 +212,24 @@ def test_units_of_a_resting_order_cannot_be_changed():
         return await broker.replace_order(OrderRef(client_order_id(7, 1)), OrderChange(units=Decimal(4_000)))
 
     assert run(case).reason == "units_fixed"
+
+
+def test_whatever_the_package_raises_while_sending_leaves_the_fate_open():
+    async def case(broker, terminal, clock):
+        send = terminal.order_send
+
+        def send_and_raise(request):
+            send(request)
+            raise SystemError("error return without exception set")
+
+        terminal.order_send = send_and_raise
+        first = await broker.place_order(entry(1))
+        terminal.order_send = send
+        return first, await broker.place_order(entry(1)), terminal.n_requests
+
+    first, again, n_requests = run(case)
+
+    assert isinstance(first, Unknown)
+    assert first.reason == "raised_SystemError"
+    assert isinstance(again, Accepted)
+    assert n_requests == 1
