@@ -38,7 +38,7 @@ _NOTES: Final = (REARMED, RECOVERING)
 _HALTS: Final = ("drawdown_halt", "limits_unreadable", "kill_switch", "journal_behind", "venue_halt")
 _REDUCES: Final = ("daily_loss", "drawdown", "equity_unknown", "error_budget", "exits_exhausted", "paused")
 _SELF_HEALING: Final = ("equity_unknown", "error_budget")
-_CLEARS_ENTRIES: Final = ("daily_loss", "drawdown", *_HALTS)
+CLEARS_ENTRIES: Final = ("daily_loss", "drawdown", *_HALTS)
 """Causes at which resting entries are taken back, as in a back-test."""
 
 
@@ -73,11 +73,6 @@ class Judgment:
     warning: str = ""
     """For people; empty when there is nothing to say."""
 
-    @property
-    def clears_entries(self) -> bool:
-        """Whether resting entries are to be canceled now."""
-        return any(code in _CLEARS_ENTRIES for code in self.new_causes)
-
 
 def causes_of(reason: str) -> dict[str, str]:
     """Return the causes that a reason lists; what is no list of causes becomes one named `other`."""
@@ -94,6 +89,11 @@ def causes_of(reason: str) -> dict[str, str]:
 def reason_of(causes: Mapping[str, str]) -> str:
     """Return causes as the reason that is stored."""
     return SEPARATOR.join(f"{code}: {' '.join(text.replace('|', '/').split())}" for code, text in causes.items())
+
+
+def clears_entries(record: AccountRecord) -> bool:
+    """Say whether an account may have no resting entries, as in a back-test after such a loss."""
+    return record.state is LiveState.HALTED or any(code in CLEARS_ENTRIES for code in causes_of(record.reason))
 
 
 def settled_state(record: AccountRecord | None) -> LiveState:

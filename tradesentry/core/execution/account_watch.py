@@ -18,9 +18,10 @@ from tradesentry.core.domain.errors import (
     LeaseLost,
     ReconciliationFailed,
 )
+from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.money import ZERO
 from tradesentry.core.domain.venue import AccountState
-from tradesentry.core.execution.account_limits import AccountLimits, Judgment, causes_of, settled_state
+from tradesentry.core.execution.account_limits import AccountLimits, Judgment, causes_of, clears_entries, settled_state
 from tradesentry.core.execution.journal_rows import AccountRecord, EquityRecord, LiveState
 from tradesentry.core.execution.order_manager import OrderManager
 
@@ -95,6 +96,7 @@ class AccountWatch:
         await self._tell_of_hole()
         if failure is not None:
             raise failure
+        await self.obey()
         return self._store.state
 
     def judge(self, record: AccountRecord | None, reading: AccountState) -> Judgment:
@@ -134,12 +136,28 @@ class AccountWatch:
                 text = f"The account is {settled_state(record).value}: {causes_of(record.reason)[code]}."
                 writing.alert(code, f"{text} See docs/runbooks/kill_switch.md.")
         self._store.record = record
-        if record.state is LiveState.RECONCILING or not judgment.clears_entries:
-            return True
-        await self._orders.cancel_entries(record.reason)
-        if record.state is LiveState.HALTED and self._limits.settings.flatten_on_halt:
-            await self._orders.flatten(record.reason)
+        await self.obey()
         return True
+
+    async def obey(self) -> None:
+        """Do what the stored state asks for, as often as it takes: a process may die between the state and its effect.
+
+        Resting entries are taken back after a loss and in HALTED; after a deep drawdown trades are closed where that is
+        set. All of it names absolute targets, so asking again does no harm.
+        """
+        record, book = self._store.record, self._store.book
+        if record is None or record.state is LiveState.RECONCILING or self._store.is_away:
+            return
+        rests = (OrderStatus.ACCEPTED, OrderStatus.PARTLY_FILLED)
+        entries = (
+            order for order in book.open_orders.values() if order.effect is Effect.OPEN and order.seq is not None
+        )
+        if clears_entries(record) and any(order.status in rests for order in entries):
+            await self._orders.cancel_entries(record.reason)
+        is_deep = record.state is LiveState.HALTED and "drawdown_halt" in causes_of(record.reason)
+        ours = any(trade.seq is not None for trade in book.trades.values())
+        if is_deep and ours and self._limits.settings.flatten_on_halt:
+            await self._orders.flatten(record.reason)
 
     async def _tell_of_hole(self) -> None:
         """Alert once about a hole in the events that has become old enough to block entries."""

@@ -16,6 +16,7 @@ from tradesentry.core.execution.account_limits import (
     AccountLimits,
     LimitSettings,
     causes_of,
+    clears_entries,
     daily_change,
     drawdown,
     rearmed,
@@ -70,7 +71,7 @@ def test_losses_reduce_and_halt_at_their_limits(equity, state, causes):
 
     assert account.look(equity) is state
     assert set(causes_of(account.record.reason)) == causes
-    assert account.judgment.clears_entries is (state is not ACTIVE)
+    assert clears_entries(account.record) is (state is not ACTIVE)
 
 
 def test_a_daily_loss_holds_after_recovery_until_seventeen_new_york():
@@ -194,7 +195,7 @@ def test_an_exceeded_error_budget_reduces_and_heals_by_itself():
         account.budget.note(Mishap.UNKNOWN, now_ns=account.clock.now_ns())
 
     assert account.look("100000") is REDUCING
-    assert not account.judgment.clears_entries
+    assert not clears_entries(account.record)
     assert account.wait(11).look("100000") is ACTIVE
 
 

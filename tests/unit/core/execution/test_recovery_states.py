@@ -190,6 +190,27 @@ def test_a_loss_while_nobody_watched_counts_when_somebody_does():
     assert statuses(site, 2)[-1] is Status.CANCELED
 
 
+def test_a_death_between_a_halt_and_its_effect_leaves_no_entry_at_the_venue():
+    """Seen to fail: where only a new cause took entries back the order rested on under the halted account."""
+
+    async def case():
+        site = Site()
+        first = await site.own()
+        await first.recover()
+        await first.buy(1_000, type=OrderType.LIMIT, price=1.05, stop=1.04)
+        await first.orders.set_state(HALTED, "kill_switch: by a person")
+        await first.die()
+        second = await site.own()
+        state = await second.recover()
+        await second.settle(second.orders.drain())
+        return site, state
+
+    site, state = play(case())
+
+    assert state is HALTED
+    assert site.venue.resting() == []
+
+
 def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss():
     async def case():
         site = Site()
