@@ -161,7 +161,12 @@ class Mt5Terminal:
         return to_s(since_ns - DAY_NS), to_s(self._clock.now_ns() + DAY_NS)
 
     def look(self) -> Look:
-        """Return what the terminal shows now. The history is read first, so an order is never in neither."""
+        """Return what the terminal shows now. The history is read first, so an order is never in neither.
+
+        Raises:
+            AccountMismatch: Somebody has logged in to another account, whose events are none of ours.
+        """
+        self._check_account(self.call("account_info"))
         window = self.window(self._looked_through_ns)
         now_ns = self._clock.now_ns()
         deals, past = self.call("history_deals_get", *window), self.call("history_orders_get", *window)

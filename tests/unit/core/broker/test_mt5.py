@@ -9,17 +9,20 @@ from tests.conformance.brokers.conftest import play
 from tests.conformance.brokers.terminal_benches import link_to, new_clock, session_of, terminal_for
 from tests.support.markets import make_bars, utc
 from tests.support.terminal_runs import connected, fills_of, run, settled
+from tests.support.terminals import add_account, new_terminal_venue
 from tests.support.venues import entry, quote_at
 from tradesentry.core.broker import mt5_constants as mt5
 from tradesentry.core.broker.base_broker import (
     Accepted,
     NotSent,
+    RefusalClass,
     TradeRef,
     Unknown,
 )
 from tradesentry.core.broker.mt5_session import HANG_SECONDS
-from tradesentry.core.domain.errors import BrokerUnavailable, ConfigError, UsageError
+from tradesentry.core.domain.errors import AccountMismatch, BrokerUnavailable, ConfigError, UsageError
 from tradesentry.core.domain.live_orders import OrderStatus, client_order_id
+from tradesentry.core.domain.orders import OrderType, Side
 
 
 @pytest.mark.parametrize("has_arrived", [True, False])
@@ -266,3 +269,30 @@ def test_after_closing_nothing_is_sent_or_read():
         return outcome
 
     assert run(case) == NotSent("closed", "The session with this terminal was closed.")
+
+
+def test_the_events_of_another_login_never_enter_the_log():
+    """Somebody logs in to another account at the terminal by hand, trades there, and comes back.
+
+    Seen to fail: without the check at every look the other account was read as ours.
+    """
+
+    async def case(broker, terminal, clock):
+        ours = terminal.terms.login
+        other = new_terminal_venue()
+        add_account(terminal, other, {"login": 777})
+        terminal.show(quote_at(1.1000, seconds=1))
+        terminal.switch_login(777)
+        other.place(type(entry(1))("", "EURUSD", Side.BUY, Decimal(500), OrderType.MARKET, None))
+        with pytest.raises(AccountMismatch, match="…777"):
+            await broker.events_since(0)
+        with pytest.raises(AccountMismatch):
+            await broker.connect()
+        outcome = await broker.place_order(entry(1))
+        terminal.switch_login(ours)
+        return outcome, await broker.events_since(0)
+
+    outcome, page = run(case)
+
+    assert (outcome.code, outcome.kind) == ("ACCOUNT_CHANGED", RefusalClass.HALT)
+    assert page.events == ()
