@@ -25,7 +25,9 @@ class Bounds:
     currency_net: float = 2.0
     open_risk: float = 0.03
     tolerance: float = 0.03
-    """Prices move between the check and the fill, and rates are fixed here."""
+    """Of equity. Prices move between the check and the fill, and rates are fixed here."""
+    risk_tolerance: float = 0.4
+    """Of the limit. Here risk counts from the entry, at the trader from the present price."""
     naked_seconds: float = 2.0
     outside_seconds: float = 3.0
     """How long somebody else's trade may be unknown to us before it counts."""
@@ -96,13 +98,16 @@ def limits(evidence: Evidence, bounds: Bounds) -> Found:
         is_entry = said["kind"] == "order_accepted" and said.get("client_order_id") and not said.get("trade_id")
         if not is_entry or said.get("replaces"):
             continue
-        equity = float(sum((story.balance for story in stories.values()), Decimal(0)))
-        legs, risk = _exposure(stories.values(), at=at, bounds=bounds)
-        for currency, amount in legs.items():
-            if currency != "USD" and abs(amount) > (bounds.currency_net + bounds.tolerance) * equity:
-                found.append(f"I9: {currency} net was {amount:,.0f} after order {said['seq']} of {account}")
-        if risk > (bounds.open_risk * (1 + bounds.tolerance)) * equity:
-            found.append(f"I9: {risk:,.0f} was at risk after order {said['seq']} of {account}, equity {equity:,.0f}")
+        for scope, inside in ((account, [stories[account]]), ("the book", list(stories.values()))):
+            equity = float(sum((story.balance for story in inside), Decimal(0)))
+            legs, risk = _exposure(inside, at=at, bounds=bounds)
+            found += [
+                f"I9: {currency} net of {scope} was {amount:,.0f} after order {said['seq']} of {account}"
+                for currency, amount in legs.items()
+                if currency != "USD" and abs(amount) > (bounds.currency_net + bounds.tolerance) * equity
+            ]
+            if risk > bounds.open_risk * (1 + bounds.risk_tolerance) * equity:
+                found.append(f"I9: {scope} had {risk:,.0f} at risk after order {said['seq']}, equity {equity:,.0f}")
     return found
 
 

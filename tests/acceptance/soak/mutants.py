@@ -1,11 +1,16 @@
-"""Traders with one fault each, which the soak has to catch by the column named; M- is the unpatched one."""
+"""Traders with one fault each, which the soak has to catch by the column named; M- is the unpatched one.
+
+A fault is planted in the child after the fork, in the product's own functions. Where a mutant names faults of its own,
+they only bring it out sooner: the unpatched trader passes them too (`test_mutants`).
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tests.acceptance.soak import plants
 from tests.acceptance.soak.agent import live
-from tests.acceptance.soak.naive import NaiveSession
-from tests.acceptance.soak.settings import AgentSettings, SoakSettings
+from tests.acceptance.soak.naive import HastySession, NaiveSession
+from tests.acceptance.soak.settings import AgentSettings, Chaos, SoakSettings
 from tests.acceptance.soak.trader import TraderSession
 
 
@@ -18,10 +23,83 @@ class Mutant:
     """It is caught when one of these shows violations."""
     agent: Callable[[AgentSettings], None]
     soak: Callable[[SoakSettings], SoakSettings] = lambda settings: settings
-    """Faults that bring it out sooner; the unpatched trader has to pass them too."""
+    """Faults that bring it out sooner."""
+
+
+def planted(plant: Callable[[], None]) -> Callable[[AgentSettings], None]:
+    """Return an agent with a fault in it."""
+
+    def agent(given: AgentSettings) -> None:
+        plant()
+        live(given, TraderSession)
+
+    return agent
+
+
+def _with(wire: str = "", **chaos: float) -> Callable[[SoakSettings], SoakSettings]:
+    """Return how a soak is changed: lines of wire faults that come first, other chaos."""
+
+    def change(settings: SoakSettings) -> SoakSettings:
+        changed: Chaos = replace(settings.chaos, **chaos)
+        return replace(settings, wire=wire + settings.wire, chaos=changed)
+
+    return change
+
+
+def _busy_hands(settings: SoakSettings) -> SoakSettings:
+    return replace(settings, manual_per_second=4.0)
+
+
+def _narrow(settings: SoakSettings) -> SoakSettings:
+    chaos = replace(settings.chaos, life_seconds=4.0, young=0.0, crash_points=0.0, postmaster_seconds=1e6)
+    return replace(settings, currency_net=0.2, manual_per_second=0.0, chaos=chaos)
 
 
 MUTANTS = {
     "M-": Mutant("the trader as it is", (), lambda given: live(given, TraderSession)),
-    "M0": Mutant("retries on timeout, records after success", ("duplicates",), lambda given: live(given, NaiveSession)),
-}
+    "M0": Mutant(
+        "retries on timeout, records after success", ("duplicates", "lost"), lambda given: live(given, NaiveSession)
+    ),
+    "M1": Mutant(
+        "resends when the first query finds nothing", ("duplicates",), planted(plants.resend),
+        _with("late:0.05-0.5 30% on place\nreset_before 10% on place\n"),
+    ),
+    "M2": Mutant("journals after the send", ("lost",), lambda given: live(given, HastySession)),
+    "M3": Mutant(
+        "takes a timeout for a refusal, ignores late evidence", ("lost",), planted(plants.refuse_silence),
+        _with("lose_reply 20% on place\n"),
+    ),
+    "M4": Mutant(
+        "cursor = last id in the page", ("fill mismatches",), planted(plants.jump),
+        _with("page_incomplete 60%\nstream_drop 40% on events\nlose_reply 25% on place, close\n"),
+    ),
+    "M5": Mutant("does not dedupe events by id", ("fill mismatches",), planted(plants.count_again)),
+    "M6": Mutant(
+        "effect without the epoch check", ("stale writes",), planted(plants.unfenced),
+        _with(zombies=0.6, delayed_restarts=0.6, young=0.0, crash_points=0.0, life_seconds=0.8),
+    ),
+    "M7": Mutant(
+        "takes what the old owner was sending for not placed", ("duplicates", "false absences"),
+        planted(plants.forget_sending), _with("slow:0.2 60% on place\n", crash_points=1.0, young=0.0),
+    ),
+    "M8": Mutant(
+        "synchronous_commit = off on SENDING", ("lost",), planted(plants.lazy_commit),
+        _with(postmaster_seconds=1.5, armed=1.0, young=0.0, crash_points=0.0, life_seconds=2.0),
+    ),
+    "M9": Mutant(
+        "sends while the database is away", ("sent while away",), planted(plants.careless),
+        _with(postmaster_seconds=2.5, armed=0.0, life_seconds=3.0, young=0.0, crash_points=0.0),
+    ),
+    "M10": Mutant(
+        "drops a fill after CANCELED", ("fill mismatches",), planted(plants.drop_late_fills),
+        _with("lose_reply 30% on place\nstream_drop 35% on events\npage_incomplete 50%\n"),
+    ),
+    "M11": Mutant(
+        "no protective check", ("naked",), planted(plants.unguarded), _busy_hands
+    ),
+    "M12": Mutant("reserves outside the book lock", ("limits",), planted(plants.stale_book), _narrow),
+    "M13": Mutant(
+        "lets a late replace loosen a stop", ("loosened",), planted(plants.overtake),
+        _with("late:0.2-0.5 35% on protect\n", life_seconds=2.0),
+    ),
+}  # fmt: skip

@@ -39,6 +39,8 @@ def oanda(given: AgentSettings, account_id: Any, clock: Clock, **options: Any) -
 class NaiveSession:
     """Sends an entry every bar."""
 
+    n_tries = 3
+
     def __init__(self, life: "Life", claim: Claim, fence: SelfFence) -> None:
         self._life, self._lease, self._next = life, claim.lease, claim.seq
         self._broker = oanda(life.given, claim.lease.account_id, life.clock)
@@ -56,7 +58,7 @@ class NaiveSession:
             stop = round(LEVELS[symbol] * 0.99, 5)
             client = client_order_id(self._lease.instance, self._next)
             asked = OrderRequest(client, symbol, Side.BUY, Decimal(1_000), OrderType.MARKET, stop)
-            for _ in range(3):
+            for _ in range(self.n_tries):
                 outcome = await self._broker.place_order(asked)
                 if not isinstance(outcome, Unknown):
                     break
@@ -84,3 +86,9 @@ class NaiveSession:
     async def stop(self) -> None:
         """Leave."""
         await self._broker.close()
+
+
+class HastySession(NaiveSession):
+    """M2: sends once, but journals only when it knows what became of it."""
+
+    n_tries = 1

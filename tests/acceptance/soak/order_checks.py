@@ -14,6 +14,7 @@ from tests.acceptance.soak.folds import OrderStory, VenueStory, event_story, ven
 
 OPEN_ENDED = ("new", "sending", "unknown", "replacing", "canceling")
 """States that must not last once the faults have stopped."""
+ABSENT = ("not_placed", "rejected", "denied")
 CENT = Decimal("0.005")
 Found = list[str]
 
@@ -40,6 +41,8 @@ def lost(venue: VenueFile, journal: Journal) -> Found:
     """I1: every venue order maps to exactly one intent, or is EXTERNAL."""
     found = []
     known = {row["client_order_id"] for row in journal.intents}
+    newest = statuses(journal)
+    denied = {row["client_order_id"] for row in journal.intents if newest.get(row["seq"]) in ABSENT}
     told: dict[str, str] = {order: row["order_key"] for row in journal.orders for order in row["venue_order_ids"]}
     for order in entries(venue_story(venue.transactions)):
         client = order.client_order_id
@@ -49,6 +52,8 @@ def lost(venue: VenueFile, journal: Journal) -> Found:
                 found.append(f"I1: order {order.order_id} of somebody else is not adopted as EXTERNAL")
         elif client not in known:
             found.append(f"I1: venue order {order.order_id} ({client}) has no intent")
+        elif client in denied:
+            found.append(f"I1: venue order {order.order_id} ({client}) does not exist for the journal")
         elif told.get(order.order_id) != client:
             found.append(f"I1: the journal's order {client} does not know its venue order {order.order_id}")
     return found + _unasked_closes(venue, journal)
@@ -180,13 +185,15 @@ def unresolved(venue: VenueFile, journal: Journal) -> Found:
 
 
 def false_absences(venue: VenueFile, journal: Journal) -> Found:
-    """I7: what the journal calls NOT_PLACED, DENIED or REJECTED does not exist at the venue."""
+    """I7: what the journal calls NOT_PLACED, DENIED or REJECTED is not at the venue; once NOT_PLACED it never will be."""
     at_venue = {order.client_order_id for order in entries(venue_story(venue.transactions))}
     clients = {row["seq"]: row["client_order_id"] for row in journal.intents}
+    over = {seq: status for seq, status in statuses(journal).items() if status in ABSENT}
+    claimed = {row["seq"]: "not_placed" for row in journal.transitions if row["to_status"] == "not_placed"}
     return [
-        f"I7: order {seq} ({clients[seq]}) is {status} and exists at the venue"
-        for seq, status in statuses(journal).items()
-        if status in ("not_placed", "rejected", "denied") and clients.get(seq) in at_venue
+        f"I7: order {seq} ({clients[seq]}) is or was {status} and exists at the venue"
+        for seq, status in (claimed | over).items()
+        if clients.get(seq) in at_venue
     ]
 
 

@@ -84,6 +84,8 @@ class Chaos:
     """Share of kills that make a process neither renew nor fence itself."""
     postmaster_seconds: float = 9.0
     """Between two kills of the database."""
+    armed: float = 0.5
+    """Share of these kills that come at the very moment when an order was executed."""
     backend_seconds: float = 14.0
     halts: bool = True
     """Halt an account by hand in between and re-arm it."""

@@ -75,7 +75,8 @@ class Source:
         if len(trades) > MANY and draw < 0.7:
             return [self._reduce(rng, trades)]
         if draw < 0.55 or not (trades or resting):
-            return self._enter(rng, seen)
+            twice = self._enter(rng, seen) if rng.random() < 0.3 else []
+            return self._enter(rng, seen, number=0) + twice
         if draw < 0.62 and resting:
             return [Cancel(_seq(rng.choice(resting)))]
         if draw < 0.70 and resting:
@@ -86,7 +87,7 @@ class Source:
             return self._protect(rng, rng.choice(trades), seen.quotes)
         return []
 
-    def _enter(self, rng: random.Random, seen: Sight) -> list[Wish]:
+    def _enter(self, rng: random.Random, seen: Sight, *, number: int = 1) -> list[Wish]:
         symbol = rng.choice(sorted(seen.quotes)) if seen.quotes else ""
         if not symbol:
             return []
@@ -97,7 +98,7 @@ class Source:
         if kind is not OrderType.MARKET:
             entry += side * away if kind is OrderType.STOP else -side * away
         # A goal is tried again under the same name, marked, so that it is tried once.
-        tag = f"{self._again.pop()}'" if self._again else f"{self._account[-1]}-{seen.bar_close_ns}"
+        tag = f"{self._again.pop()}'" if self._again else f"{self._account[-1]}-{seen.bar_close_ns}-{number}"
         distance = rng.uniform(15, 60) * PIP
         units = Decimal(rng.randrange(3, 25) * 1_000)
         wish = Enter(

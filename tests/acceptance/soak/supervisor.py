@@ -318,7 +318,7 @@ class Soak:
     def _strike_database(self) -> None:
         """Kill the server at once, or at the very moment when an order has just been executed."""
         self.kills["postmaster"] += 1
-        if self._random.random() < 0.5:
+        if self._random.random() >= self.settings.chaos.armed:
             self.database.kill(lambda pid: os.kill(pid, signal.SIGKILL))
         else:
             self.database.kill(self._arm)

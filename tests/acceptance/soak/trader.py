@@ -162,7 +162,9 @@ class TraderSession:
                 seen = Sight(close_ns, tuple(book.orders.values()), tuple(book.trades.values()), dict(self._quotes))
                 wishes = [] if self._is_stopping else self._source.wishes(seen)
                 self._decided_ns = close_ns
-                await orders.submit(wishes, run=self._run_id, bar_close_ns=close_ns, states=[self._state(close_ns)])
+                # Two apps of one account that decide on the same bar meet at the same headroom.
+                own = orders.submit(wishes[:1], run=self._run_id, bar_close_ns=close_ns, states=[self._state(close_ns)])
+                await asyncio.gather(own, orders.submit(wishes[1:], run=None, bar_close_ns=0))
             except LeaseLost:
                 raise
             except UsageError as error:
