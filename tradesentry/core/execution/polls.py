@@ -78,6 +78,7 @@ class Polls:
         )
 
         async def guards() -> None:
+            """Look for guards that have blocked for long."""
             gates.check_guards(now_ns=self._clock.now_ns())
 
         try:

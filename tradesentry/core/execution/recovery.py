@@ -187,6 +187,7 @@ class Recovery:
         """Step 1: store RECONCILING and the state to return to; the causes of that state stay in the reason."""
 
         def entered(record: AccountRecord) -> AccountRecord:
+            """Return the record in RECONCILING."""
             kept = {code: text for code, text in causes_of(record.reason).items() if code != RECOVERING}
             reason = reason_of({RECOVERING: why} | kept)
             return replace(record, state=LiveState.RECONCILING, return_state=settled_state(record), reason=reason)

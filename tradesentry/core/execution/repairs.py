@@ -230,49 +230,73 @@ def applied(journal: JournalState, repairs: Iterable[Repair]) -> JournalState:
         journal: Before.
         repairs: Of `reconcile`.
     """
-    orders, trades = dict(journal.orders), dict(journal.trades)
-    stops, known = dict(journal.stops), set(journal.known_ids)
-    blocked, asked, gap = set(journal.blocked), set(journal.asked), journal.balance_gap
+    repairs = list(repairs)
+    known, blocked, asked = set(journal.known_ids), set(journal.blocked), set(journal.asked)
+    gap = journal.balance_gap
     for repair in repairs:
         match repair:
-            case AdoptOrder(report):
-                orders[f"venue:{report.venue_order_id}"] = external_order(report)
-            case AdoptTrade(trade):
-                trades[trade.trade_id] = external_trade(trade)
             case OwnIdUnknown(client_order_id=key):
                 known.add(key)
-            case OrderFound(key, status, report):
-                orders[key] = with_terms(orders[key], report, status=status)
-            case TermsDiffer(key, report):
-                orders[key] = with_terms(orders[key], report, status=orders[key].status)
             case OrderGone(key=key):
                 asked.add(key)
-            case ForgetOrder(key):
-                orders[key] = replace(orders[key], status=OrderStatus.CANCELED, evidence=Evidence.POLL)
             case BlockInstrument(symbol=symbol):
                 blocked.add(symbol)
             case FreeInstrument(symbol):
                 blocked.discard(symbol)
-            case ProtectionDiffers(ref, stop, target):
-                trades[ref] = replace(trades[ref], stop_loss=stop, take_profit=target)
             case BalanceDiffers(ours, theirs):
                 gap = theirs - ours
             case _:
                 pass
-    for ref, held in journal.trades.items():
-        tight = tightest(held.side, (stops.get(ref), held.stop_loss))
-        if tight is not None:
-            stops[ref] = tight
     return replace(
         journal,
-        orders=orders,
-        trades=trades,
-        stops=stops,
+        orders=_orders_after(journal.orders, repairs),
+        trades=_trades_after(journal.trades, repairs),
+        stops=_stops_after(journal),
         known_ids=frozenset(known),
         blocked=frozenset(blocked),
         asked=frozenset(asked),
         balance_gap=gap,
     )
+
+
+def _orders_after(before: Mapping[str, LiveOrder], repairs: Iterable[Repair]) -> dict[str, LiveOrder]:
+    orders = dict(before)
+    for repair in repairs:
+        match repair:
+            case AdoptOrder(report):
+                orders[f"venue:{report.venue_order_id}"] = external_order(report)
+            case OrderFound(key, status, report):
+                orders[key] = with_terms(orders[key], report, status=status)
+            case TermsDiffer(key, report):
+                orders[key] = with_terms(orders[key], report, status=orders[key].status)
+            case ForgetOrder(key):
+                orders[key] = replace(orders[key], status=OrderStatus.CANCELED, evidence=Evidence.POLL)
+            case _:
+                pass
+    return orders
+
+
+def _trades_after(before: Mapping[str, LiveTrade], repairs: Iterable[Repair]) -> dict[str, LiveTrade]:
+    trades = dict(before)
+    for repair in repairs:
+        match repair:
+            case AdoptTrade(trade):
+                trades[trade.trade_id] = external_trade(trade)
+            case ProtectionDiffers(ref, stop, target):
+                trades[ref] = replace(trades[ref], stop_loss=stop, take_profit=target)
+            case _:
+                pass
+    return trades
+
+
+def _stops_after(journal: JournalState) -> dict[str, float]:
+    """Return the tightest stops, those that the venue has just been seen to loosen included."""
+    stops = dict(journal.stops)
+    for ref, held in journal.trades.items():
+        tight = tightest(held.side, (stops.get(ref), held.stop_loss))
+        if tight is not None:
+            stops[ref] = tight
+    return stops
 
 
 def tightest(side: Side, stops: Iterable[float | None]) -> float | None:
