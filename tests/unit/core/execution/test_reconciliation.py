@@ -1,20 +1,15 @@
-"""Journal against venue: what is found, that the order of reports does not matter, and that a second look is quiet."""
+"""Journal against venue: what each kind of difference comes to."""
 
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tradesentry.core.broker.base_broker import OrderReport
-from tradesentry.core.domain.live_account import LiveOrder, LiveTrade
-from tradesentry.core.domain.live_orders import Effect, OrderStatus, client_order_id
-from tradesentry.core.domain.orders import OrderType, Side
-from tradesentry.core.domain.venue import AccountState, OpenTrade
-from tradesentry.core.execution.reconciliation import JournalState, VenueReport, applied, reconcile
+from tests.support.pictures import journal, order, report_of, shown, trade, venue
+from tradesentry.core.domain.live_orders import OrderStatus
+from tradesentry.core.domain.orders import Side
+from tradesentry.core.execution.reconciliation import applied, reconcile
 from tradesentry.core.execution.repairs import (
-    STANDING,
     AdoptOrder,
     AdoptTrade,
     BalanceDiffers,
@@ -33,108 +28,6 @@ from tradesentry.core.execution.repairs import (
     TermsDiffer,
     UnitsDiffer,
 )
-
-SYMBOLS = ("EURUSD", "USDJPY", "GBPUSD")
-MANY = settings(max_examples=420)
-
-
-def account(balance="100000", *, last_seq=50, log_id="log-1"):
-    money = Decimal(balance)
-    zero = Decimal(0)
-    return AccountState("a", money, money, zero, zero, money, "USD", log_id, last_seq, is_hedging=True, as_of_ns=0)
-
-
-def order(seq=1, *, status=OrderStatus.ACCEPTED, symbol="EURUSD", side=Side.BUY, **fields):
-    """Return a resting limit order of ours, number `seq`, venue id 100 + seq."""
-    return LiveOrder(
-        key=client_order_id(7, seq),
-        seq=seq,
-        run=None,
-        symbol=symbol,
-        side=side,
-        effect=Effect.OPEN,
-        type=OrderType.LIMIT,
-        status=status,
-        units=fields.pop("units", Decimal(1_000)),
-        price=fields.pop("price", 1.1),
-        stop_loss=fields.pop("stop_loss", 1.09),
-        venue_order_ids=fields.pop("venue_order_ids", (str(100 + seq),)),
-        **fields,
-    )
-
-
-def report_of(ours, **changes):
-    """Return how the venue shows an order of ours."""
-    report = OrderReport(
-        venue_order_id=ours.venue_order_ids[-1] if ours.venue_order_ids else str(100 + ours.seq),
-        client_order_id=ours.key,
-        symbol=ours.symbol,
-        side=ours.side,
-        type=ours.type,
-        units=ours.units,
-        filled_units=ours.filled_units,
-        status=OrderStatus.ACCEPTED,
-        price=ours.price,
-        stop_loss=ours.stop_loss,
-        take_profit=ours.take_profit,
-    )
-    return replace(report, **changes)
-
-
-def trade(number=1, *, symbol="EURUSD", side=Side.BUY, stop=1.09, units="1000", **fields):
-    """Return an open trade of ours with reference 200 + number."""
-    return LiveTrade(
-        trade_ref=str(200 + number),
-        key=client_order_id(7, 500 + number),
-        seq=500 + number,
-        run=None,
-        symbol=symbol,
-        side=side,
-        units=Decimal(units),
-        initial_units=Decimal(units),
-        entry_price=1.1,
-        entry_ts_ns=1,
-        stop_loss=stop,
-        take_profit=fields.pop("take_profit", None),
-        initial_stop=fields.pop("initial_stop", 1.09),
-        **fields,
-    )
-
-
-def shown(ours, **changes):
-    """Return how the venue shows a trade of ours."""
-    at_venue = OpenTrade(
-        trade_id=ours.trade_ref,
-        symbol=ours.symbol,
-        side=ours.side,
-        units=ours.units,
-        initial_units=ours.initial_units,
-        entry_price=ours.entry_price,
-        entry_ts_ns=ours.entry_ts_ns,
-        stop_loss=ours.stop_loss,
-        take_profit=ours.take_profit,
-        client_order_id=ours.key,
-    )
-    return replace(at_venue, **changes)
-
-
-def journal(orders=(), trades=(), **fields):
-    return JournalState(
-        log_id=fields.pop("log_id", "log-1"),
-        cursor=fields.pop("cursor", 50),
-        balance=fields.pop("balance", Decimal(100_000)),
-        orders={o.key: o for o in orders},
-        trades={t.trade_ref: t for t in trades},
-        **fields,
-    )
-
-
-def venue(orders=(), trades=(), **fields):
-    return VenueReport(account(**fields), tuple(orders), tuple(trades))
-
-
-def found(ours, theirs):
-    return {type(repair) for repair in reconcile(ours, theirs)}
 
 
 def test_nothing_is_found_where_both_agree():
@@ -325,125 +218,3 @@ def test_a_balance_is_compared_to_the_cent_and_reported_once():
 
     assert repairs == [BalanceDiffers(Decimal("99999.99"), Decimal(100_000))]
     assert reconcile(applied(ours, repairs), venue()) == []
-
-
-# Laws
-
-numbers = st.integers(1, 6)
-statuses = st.sampled_from(
-    [OrderStatus.ACCEPTED, OrderStatus.UNKNOWN, OrderStatus.SENDING, OrderStatus.CANCELED, OrderStatus.CANCELING]
-)
-stops = st.sampled_from([None, 1.08, 1.09, 1.095])
-units = st.sampled_from(["1000", "400"])
-
-
-@st.composite
-def worlds(draw):
-    """Return a journal and a venue that agree in some things and not in others."""
-    orders, reports, trades, at_venue = [], [], [], []
-    for seq in draw(st.sets(numbers)):
-        symbol = draw(st.sampled_from(SYMBOLS))
-        ours = order(seq, status=draw(statuses), symbol=symbol)
-        if draw(st.booleans()):
-            ours = replace(ours, seq=None, key=f"venue:{100 + seq}")
-        where = draw(st.sampled_from(["both", "journal", "venue"]))
-        changes = {"price": draw(st.sampled_from([1.1, 1.2])), "filled_units": Decimal(draw(st.sampled_from([0, 10])))}
-        if ours.seq is None or draw(st.booleans()):
-            changes["client_order_id"] = None
-        orders += [ours] if where != "venue" else []
-        reports += [report_of(ours, **changes)] if where != "journal" else []
-    for number in draw(st.sets(numbers)):
-        ours = trade(number, symbol=draw(st.sampled_from(SYMBOLS)), stop=draw(stops))
-        if draw(st.booleans()):
-            ours = replace(ours, seq=None, key=None)
-        where = draw(st.sampled_from(["both", "journal", "venue"]))
-        trades += [ours] if where != "venue" else []
-        theirs = shown(ours, units=Decimal(draw(units)), stop_loss=draw(stops))
-        at_venue += [theirs] if where != "journal" else []
-    state = journal(
-        orders,
-        trades,
-        balance=Decimal(draw(st.sampled_from(["100000", "99999.99"]))),
-        blocked=draw(st.frozensets(st.sampled_from(SYMBOLS))),
-        stops={t.trade_ref: 1.097 for t in trades if draw(st.booleans())},
-    )
-    return state, reports, at_venue
-
-
-@MANY
-@given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_and_repetition_of_reports_change_nothing(world, random):
-    """Seen to fail: without `sorted` in `reconcile` the repairs follow the order of the report."""
-    state, reports, trades = world
-    expected = reconcile(state, venue(reports, trades))
-    mixed_orders, mixed_trades = reports + reports[:2], trades + trades[:2]
-    random.shuffle(mixed_orders)
-    random.shuffle(mixed_trades)
-    mixed_state = replace(
-        state,
-        orders=dict(sorted(state.orders.items(), reverse=True)),
-        trades=dict(sorted(state.trades.items(), reverse=True)),
-    )
-
-    assert reconcile(mixed_state, venue(mixed_orders, mixed_trades)) == expected
-
-
-@MANY
-@given(worlds())
-def test_a_second_look_finds_only_what_the_venue_alone_can_change(world):
-    """Seen to fail: with `asked` or `balance_gap` left out of `applied` every poll alerts again."""
-    state, reports, trades = world
-    theirs = venue(reports, trades)
-
-    after = applied(state, reconcile(state, theirs))
-    second = reconcile(after, theirs)
-
-    assert all(isinstance(repair, STANDING) for repair in second)
-    assert reconcile(applied(after, second), theirs) == second
-
-
-@MANY
-@given(worlds())
-def test_instruments_are_blocked_exactly_where_fills_and_positions_disagree(world):
-    state, reports, trades = world
-    theirs = venue(reports, trades)
-    repairs = reconcile(state, theirs)
-
-    mismatched = {repair.symbol for repair in repairs if isinstance(repair, FillsDiffer | UnitsDiffer)}
-
-    assert applied(state, repairs).blocked == mismatched
-
-
-@MANY
-@given(worlds())
-def test_no_open_trade_of_ours_is_left_with_a_stop_looser_than_the_journals(world):
-    """J10 as a law. Seen to fail: comparing with the fold's stop alone misses a stop that was removed by hand."""
-    state, reports, trades = world
-    restored = {repair.trade_ref: repair for repair in reconcile(state, venue(reports, trades))
-                if isinstance(repair, RestoreStop)}  # fmt: skip
-
-    for at_venue in trades:
-        ours = state.trades.get(at_venue.trade_id)
-        if ours is None or ours.seq is None:
-            continue
-        wanted = [s for s in (ours.stop_loss, state.stops.get(ours.trade_ref)) if s is not None]
-        best = max(wanted) if wanted else ours.initial_stop
-        is_weak = at_venue.stop_loss is None or at_venue.stop_loss < best
-        assert (ours.trade_ref in restored) is is_weak
-        if is_weak:
-            assert restored[ours.trade_ref].stop_loss == best
-
-
-@MANY
-@given(worlds())
-def test_no_order_of_ours_is_ended_and_no_trade_changed_by_a_comparison(world):
-    """Only the venue's word closes an order; positions derive from fills."""
-    state, reports, trades = world
-
-    after = applied(state, reconcile(state, venue(reports, trades)))
-
-    for key, before in state.orders.items():
-        if before.seq is not None and not before.status.is_terminal:
-            assert not after.orders[key].status.is_terminal
-    for ref, before in state.trades.items():
-        assert after.trades[ref].units == before.units
