@@ -8,6 +8,8 @@ beside it are rounded for people.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -101,6 +103,19 @@ def evidence_json(item: object) -> dict[str, Any]:
     """Return one piece of evidence as JSON; `evidence_of` reads it back equal."""
     name = _NAMES[type(item)]
     return {"is": name, **_ADAPTERS[name].dump_python(item, mode="json")}
+
+
+@lru_cache(maxsize=16_384)
+def _stored(item: Evidence) -> tuple[str, dict[str, Any]]:
+    """Return evidence as it is stored, with a text to sort by; the same dictionary each time, not to be changed."""
+    said = evidence_json(item)
+    return repr(said), said
+
+
+@lru_cache(maxsize=4_096)
+def _stored_plan(plan: OrderPlan) -> Mapping[str, Any]:
+    """Return a plan as it is stored; the same dictionary each time, not to be changed."""
+    return cast("dict[str, Any]", json_value({"intent": intent_json(plan.intent), "risk": plan.risk_json()}))
 
 
 def evidence_of(said: Mapping[str, Any]) -> Evidence:
@@ -209,17 +224,14 @@ class OrderFile:
 
     def record(self, live: LiveOrder) -> OrderRecord:
         """Return the order's row of the journal."""
-        plan = None
-        if self.plan is not None:
-            plan = {"intent": intent_json(self.plan.intent), "risk": self.plan.risk_json()}
         terms = {
             "type": live.type.name.lower(),
             "price": live.price,
             "stop_loss": live.stop_loss,
             "take_profit": live.take_profit,
             "expires_ts_ns": live.expires_ts_ns,
-            "plan": plan,
-            "evidence": sorted((evidence_json(item) for item in self.evidence), key=repr),
+            "plan": None if self.plan is None else _stored_plan(self.plan),
+            "evidence": [said for _, said in sorted(map(_stored, self.evidence), key=itemgetter(0))],
             "source": None if self.source is None else self.source.value,
             "trade_ref": self.trade_ref,
         }
@@ -234,7 +246,7 @@ class OrderFile:
             filled_units=live.filled_units,
             average_price=live.average_price,
             venue_order_ids=live.venue_order_ids,
-            terms=cast("dict[str, Any]", json_value(terms)),
+            terms=terms,
             evidence=LOCAL if self.source is None else self.source.value,
             last_ts_ns=live.last_ts_ns,
         )

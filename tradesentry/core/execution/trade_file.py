@@ -8,7 +8,9 @@ and the first stop, which is what R is measured by.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, TypeAlias, cast
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -19,7 +21,7 @@ from tradesentry.core.domain.live_orders import Effect
 from tradesentry.core.domain.money import ZERO, decimal_of
 from tradesentry.core.domain.orders import Side
 from tradesentry.core.domain.venue import OpenTrade
-from tradesentry.core.execution.journal_rows import PositionRecord, json_value
+from tradesentry.core.execution.journal_rows import PositionRecord
 from tradesentry.core.execution.order_file import OrderFile
 from tradesentry.core.execution.order_status import EventKey
 
@@ -286,10 +288,7 @@ class TradeFile:
 
     def record(self, live: LiveTrade) -> PositionRecord:
         """Return the trade's row of the journal."""
-        evidence = [
-            {"is": _NAMES[type(item)], **_ADAPTERS[_NAMES[type(item)]].dump_python(item, mode="json")}
-            for item in self.evidence
-        ]
+        evidence = [said for _, said in sorted(map(_stored, self.evidence), key=itemgetter(0))]
         origin = None if self.origin is None else _ORIGIN.dump_python(self.origin, mode="json")
         return PositionRecord(
             trade_ref=self.trade_ref,
@@ -303,11 +302,19 @@ class TradeFile:
             initial_risk=live.initial_risk,
             opened_ns=live.entry_ts_ns,
             last_ts_ns=max(live.entry_ts_ns, live.exit_ts_ns),
-            terms=cast("dict[str, Any]", json_value({"origin": origin, "evidence": sorted(evidence, key=repr)})),
+            terms={"origin": origin, "evidence": evidence},
         )
 
 
 _ORIGIN: Final = TypeAdapter(Origin)
+
+
+@lru_cache(maxsize=16_384)
+def _stored(item: TradeEvidence) -> tuple[str, dict[str, Any]]:
+    """Return evidence as it is stored, with a text to sort by; the same dictionary each time, not to be changed."""
+    name = _NAMES[type(item)]
+    said = {"is": name, **_ADAPTERS[name].dump_python(item, mode="json")}
+    return repr(said), said
 
 
 def _entry_price(base: Adopted | None, opens: Collection[Fill]) -> float:

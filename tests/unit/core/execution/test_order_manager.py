@@ -279,6 +279,29 @@ def test_a_canceled_caller_neither_stops_the_command_nor_loses_its_outcome():
     assert play(case()) == (["filled"], 1)
 
 
+def test_an_outcome_that_nobody_awaits_any_more_is_journaled_for_its_order():
+    """Guards: a command whose task died with its caller ends here, known by the stamp that it was sent with."""
+
+    async def case():
+        async with order_rig() as rig:
+            stamps = []
+            place = rig.broker.place_order
+
+            async def die(order):
+                stamps.append((order.stamp, await place(order)))
+                raise asyncio.CancelledError
+
+            rig.broker.place_order = die
+            with pytest.raises(asyncio.CancelledError):
+                await rig.submit(enter())
+            during = rig.statuses()
+            rig.orders.on_late("place", *stamps[0])
+            await rig.orders.drain()
+            return during, rig.statuses(), rig.transitions(1)[-1]
+
+    assert play(case()) == (["sending"], ["filled"], ("accepted", "filled"))
+
+
 def test_an_own_id_that_the_journal_lacks_halts_the_account_and_raises_the_number():
     async def case():
         async with order_rig() as rig:
@@ -370,6 +393,11 @@ def test_flatten_takes_back_entries_and_closes_trades_even_when_halted():
     assert [trade.seq for trade in trades] == [None]
 
 
+def is_open(rig):
+    """Whether the gates will see a hole a second from now."""
+    return rig.gates.watch.hole_seconds(rig.clock.now_ns() + 1_000_000_000) > 0
+
+
 def test_events_with_a_hole_are_fetched_and_the_cursor_stays_before_it():
     async def case():
         async with order_rig() as rig:
@@ -377,15 +405,15 @@ def test_events_with_a_hole_are_fetched_and_the_cursor_stays_before_it():
                 rig.venue.place(entry(n + 20, units=1_000))
             events = [rig.broker._event(row) for row in rig.venue.since(0)]
             await rig.orders.ingest([events[0], *events[4:]], evidence=Evidence.STREAM)
-            at_hole = rig.book.cursor, rig.gates.watch.hole_since_ns is not None
+            at_hole = rig.book.cursor, is_open(rig)
             await rig.orders.drain()
-            return at_hole, rig.book.cursor, rig.venue.last_seq, rig.gates.watch.hole_since_ns, len(rig.rows.events)
+            return at_hole, rig.book.cursor, rig.venue.last_seq, is_open(rig), len(rig.rows.events)
 
     at_hole, cursor, last_seq, hole, n_events = play(case())
 
     assert at_hole == (1, True)
     assert cursor == last_seq == n_events
-    assert hole is None
+    assert not hole
 
 
 @pytest.mark.parametrize(
