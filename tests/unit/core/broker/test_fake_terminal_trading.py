@@ -353,6 +353,7 @@ def test_hedged_legs_cost_margin_once_by_the_symbols_rule(symbol, lots):
 
 
 def test_a_stop_out_closes_the_largest_loser_first_and_only_as_much_as_it_must():
+    """Seen to fail: with the smallest loser closed first."""
     terminal = new_terminal(initialized=True, venue_options={"capital": 5_000.0})
     small = terminal.order_send(deal(0.3)).order
     terminal.show(quote_at(1.1010, seconds=1))
@@ -388,3 +389,29 @@ def test_a_check_changes_nothing_and_tells_the_free_margin():
     assert good.margin_free == pytest.approx(100_000 - good.margin)
     assert good.request.volume == 1.0
     assert terminal.positions_get() == ()
+
+
+@pytest.mark.parametrize(("level", "is_closed"), [(3_990.0, False), (4_010.0, True)])
+def test_a_stop_out_may_be_an_amount_of_money(level, is_closed):
+    """Equity falls to 4,000 dollars."""
+    account = {"margin_so_mode": mt5.ACCOUNT_STOPOUT_MODE_MONEY, "margin_so_so": level}
+    terminal = new_terminal(initialized=True, account=account, venue_options={"capital": 5_000.0})
+    terminal.order_send(deal(1.0))
+
+    terminal.show(quote_at(1.0901, seconds=1))
+
+    assert terminal.positions_total() == (0 if is_closed else 1)
+    assert terminal.account_info().equity == 4_000.0
+
+
+def test_a_stop_out_closes_a_netting_position_with_all_its_parts():
+    terminal = new_terminal(initialized=True, account=NETTING, venue_options={"capital": 5_000.0})
+    identifier = terminal.order_send(deal(0.6)).order
+    terminal.show(quote_at(1.1010, seconds=1))
+    terminal.order_send(deal(0.6))
+
+    terminal.show(quote_at(1.0700, seconds=2))
+
+    made = terminal.history_deals_get(position=identifier)[-1]
+    assert terminal.positions_get() == ()
+    assert (made.volume, made.reason, made.entry) == (1.2, mt5.DEAL_REASON_SO, mt5.DEAL_ENTRY_OUT)
