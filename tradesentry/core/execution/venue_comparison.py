@@ -142,7 +142,8 @@ class VenueComparison:
         book, last = self._store.book, self._last
         return JournalState(
             log_id=book.log_id,
-            cursor=book.cursor,
+            # Beyond a hole the book has heard more than its cursor says, so an older look must not be compared with it.
+            cursor=book.newest.seq if book.has_hole else book.cursor,
             balance=book.balance,
             orders=dict(book.orders),
             trades=dict(book.trades),
