@@ -85,6 +85,26 @@ def test_an_order_of_ours_that_the_journal_lacks_halts_until_a_person_confirms()
     assert len(site.venue.resting()) == 1
 
 
+def test_an_order_of_ours_that_lies_before_every_known_event_halts_a_fresh_journal():
+    """An empty database over an account that was traded: no event tells of the order any more, only the look does."""
+
+    async def case():
+        site = Site()
+        site.venue.place(replace(entry(1, kind=OrderType.LIMIT, price=1.05, stop=1.04)))
+        owner = await site.own()
+        first = await owner.recover()
+        again = await owner.recover("again")
+        armed = await owner.recovery.rearm()
+        return site, owner, (first, again, armed, await owner.recover("person"))
+
+    site, owner, states = play(case())
+
+    assert states == (HALTED, HALTED, ACTIVE, ACTIVE)
+    assert len(site.venue.resting()) == 1
+    assert [order.seq for order in owner.book.open_orders.values()] == [None]
+    assert site.codes.count("journal_behind") >= 1
+
+
 def test_a_position_that_fills_do_not_explain_blocks_its_instrument_until_a_person_accepts_it():
     async def case():
         site = Site()
