@@ -23,7 +23,7 @@ class FaultyProxy:
 
     def __init__(self, upstream, clock, *, faults=None):
         self.upstream, self.clock, self.faults = upstream, clock, faults or FaultScript()
-        self.n_commands, self.url = 0, ""
+        self.n_commands, self.n_bytes, self.url = 0, 0, ""
         self.is_frozen = False
         """Bytes are read and nothing more happens, on every connection that was open or is opened meanwhile."""
         self.requests = []
@@ -73,7 +73,9 @@ class FaultyProxy:
             if event is not h11.NEED_DATA and self.is_frozen:
                 await asyncio.sleep(FOREVER_SECONDS)
             if event is h11.NEED_DATA:
-                connection.receive_data(await reader.read(65_536))
+                data = await reader.read(65_536)
+                self.n_bytes += len(data)
+                connection.receive_data(data)
             elif isinstance(event, h11.Request):
                 head = event
             elif isinstance(event, h11.Data):

@@ -88,17 +88,8 @@ async def serve(
         AccountMismatch: The terminal is logged in to another account.
         ConfigError: A secret is missing, or an address beyond loopback lacks a certificate.
     """
-    if settings.mt5_gateway_token is None:
-        raise _missing("MT5_GATEWAY_TOKEN")
-    gate = CommandGate(clock, throttle=Throttle(clock, per_second=PER_SECOND, burst=PER_SECOND))
-    gateway = Mt5Gateway(
-        Mt5Broker(session_of(served, settings, clock, folder, package=package), clock, gate=gate),
-        clock,
-        token=settings.mt5_gateway_token.get_secret_value(),
-        host=served.host,
-        port=served.port,
-        tls=_tls(served),
-    )
+    session = session_of(served, settings, clock, folder, package=package)
+    gateway = _gateway_of(served, settings, clock, session)
     try:
         state = await gateway.start()
         say(f"Serving account …{state.account[-3:]} ({state.environment}, {state.currency}) on {gateway.url}.")
@@ -106,6 +97,20 @@ async def serve(
         await stop.wait()
     finally:
         await gateway.stop()
+
+
+def _gateway_of(served: GatewayConfig, settings: Settings, clock: Clock, session: Mt5Session) -> Mt5Gateway:
+    if settings.mt5_gateway_token is None:
+        raise _missing("MT5_GATEWAY_TOKEN")
+    gate = CommandGate(clock, throttle=Throttle(clock, per_second=PER_SECOND, burst=PER_SECOND))
+    return Mt5Gateway(
+        Mt5Broker(session, clock, gate=gate),
+        clock,
+        token=settings.mt5_gateway_token.get_secret_value(),
+        host=served.host,
+        port=served.port,
+        tls=_tls(served),
+    )
 
 
 def session_of(

@@ -62,6 +62,11 @@ class Bench:
     def __post_init__(self):
         self.n_events = self.n_events or (lambda: self.venue.last_seq)
 
+    @property
+    def n_bytes(self):
+        """Bytes that arrived at the venue; where there is no wire, the commands."""
+        return self.n_received() if self.server is None else self.server.n_bytes
+
     def word(self, reason):
         """Return this venue's word for a reason."""
         return self.words.get(reason, reason)

@@ -15,14 +15,14 @@ def test_nothing_was_received_when_the_connection_was_refused(bench):
     async def case():
         async with bench(faults="connect_refused at 1 on place") as b:
             await b.broker.connect()
-            before = b.n_received()
+            before, n_bytes = b.n_received(), b.n_bytes
             outcome = await b.settle(b.broker.place_order(entry(1)))
-            return outcome, b.n_received() - before, b.venue.last_seq
+            return outcome, b.n_received() - before, b.n_bytes - n_bytes, b.venue.last_seq
 
-    outcome, n_sent, last_seq = play(case())
+    outcome, n_sent, n_bytes, last_seq = play(case())
 
     assert isinstance(outcome, NotSent)
-    assert (n_sent, last_seq) == (0, 0)
+    assert (n_sent, n_bytes, last_seq) == (0, 0, 0)
 
 
 WIRE = {

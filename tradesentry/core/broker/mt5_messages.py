@@ -132,50 +132,47 @@ def read_symbol(info: Any, symbol: str) -> Symbol:
         symbol: Canonical name that is pinned to it.
     """
     contract, step = decimal_of(info.trade_contract_size), decimal_of(info.volume_step)
-    least, most = decimal_of(info.volume_min), decimal_of(info.volume_max)
-    known = INSTRUMENTS.get(symbol)
-    if known is None:
-        pip = info.point * (10 if info.digits in (3, 5) else 1)
-        base, quote = info.currency_base, info.currency_profit
-        kind: Kind = "fx" if info.trade_calc_mode in FX_MODES else "index"
-        known = Instrument(symbol, kind, base, quote, info.point, round(pip, 10))
-    tick = info.trade_tick_size or info.point
-    if info.swap_mode == mt5.SYMBOL_SWAP_MODE_POINTS:
-        scale = info.point / known.pip
-        known = replace(known, swap_long_pips=info.swap_long * scale, swap_short_pips=info.swap_short * scale)
+    least, most = decimal_of(info.volume_min) * contract, decimal_of(info.volume_max) * contract
+    units_step, stop_distance = step * contract, float(info.trade_stops_level * info.point)
+    known = _known(info, symbol)
     item = replace(
         known,
-        tick=float(tick),
+        tick=float(info.trade_tick_size or info.point),
         contract_units=float(contract),
-        unit_step=float(step * contract),
-        unit_min=float(least * contract),
-        unit_max=float(most * contract),
-        min_stop_pips=info.trade_stops_level * info.point / known.pip,
+        unit_step=float(units_step),
+        unit_min=float(least),
+        unit_max=float(most),
+        min_stop_pips=stop_distance / known.pip,
         triple_swap_weekday=(int(info.swap_rollover3days) - 1) % 7,
     )
-    units_step = step * contract
     venue = VenueInstrument(
         instrument=item,
         venue_name=info.name,
         price_digits=int(info.digits),
         units_digits=_digits(units_step),
         unit_step=units_step,
-        min_units=least * contract,
-        max_units=most * contract,
-        min_stop_distance=info.trade_stops_level * info.point,
-        freeze_distance=info.trade_freeze_level * info.point,
+        min_units=least,
+        max_units=most,
+        min_stop_distance=stop_distance,
+        freeze_distance=float(info.trade_freeze_level * info.point),
         is_tradeable=info.trade_mode not in NO_ENTRY,
     )
-    return Symbol(
-        item=venue,
-        contract=contract,
-        step=step,
-        most=most,
-        limit=decimal_of(info.volume_limit),
-        point=float(info.point),
-        filling_mask=int(info.filling_mode),
-        is_market_execution=info.trade_exemode == mt5.SYMBOL_TRADE_EXECUTION_MARKET,
-    )
+    is_market = info.trade_exemode == mt5.SYMBOL_TRADE_EXECUTION_MARKET
+    limit, most_lots = decimal_of(info.volume_limit), decimal_of(info.volume_max)
+    return Symbol(venue, contract, step, most_lots, limit, float(info.point), int(info.filling_mode), is_market)
+
+
+def _known(info: Any, symbol: str) -> Instrument:
+    """Return the table's instrument, or one made of what the terminal says; with the broker's swaps where in points."""
+    known = INSTRUMENTS.get(symbol)
+    if known is None:
+        pip = info.point * (10 if info.digits in (3, 5) else 1)
+        kind: Kind = "fx" if info.trade_calc_mode in FX_MODES else "index"
+        known = Instrument(symbol, kind, info.currency_base, info.currency_profit, info.point, round(pip, 10))
+    if info.swap_mode != mt5.SYMBOL_SWAP_MODE_POINTS:
+        return known
+    scale = info.point / known.pip
+    return replace(known, swap_long_pips=info.swap_long * scale, swap_short_pips=info.swap_short * scale)
 
 
 def propose_symbols(infos: Sequence[Any]) -> dict[str, str]:

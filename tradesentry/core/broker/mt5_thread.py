@@ -6,6 +6,7 @@ used by whoever waits. `Permit` decides between the two sides who was first: the
 """
 
 import asyncio
+import contextlib
 import itertools
 import queue
 import threading
@@ -120,26 +121,8 @@ class OwnerThread:
         """
         if self.depth >= self._limit:
             raise QueueFull
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def settle(result: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-                # Whoever waited may have gone; that is no defect to be reported.
-                future.exception()
-
-        def done(result: Any, error: BaseException | None) -> None:
-            try:
-                loop.call_soon_threadsafe(settle, result, error)
-            except RuntimeError:
-                # The loop is gone, and with it everybody who waited.
-                return
-
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done = _settler(future)
         job = _Job(priority, next(self._numbers), work, done)
         self._put(job)
         try:
@@ -175,6 +158,28 @@ class OwnerThread:
                 error = caught
             self.overdue_since = None
             job.done(result, error)
+
+
+def _settler(future: "asyncio.Future[Any]") -> Callable[[Any, BaseException | None], None]:
+    """Return what hands a result from the owner thread to whoever waits in the event loop."""
+    loop = future.get_loop()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+            # Whoever waited may have gone; that is no defect to be reported.
+            future.exception()
+
+    def done(result: Any, error: BaseException | None) -> None:
+        # A loop that is gone took everybody who waited with it.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, error)
+
+    return done
 
 
 async def _result(future: "asyncio.Future[T]") -> T:
