@@ -172,6 +172,23 @@ class BookTables:
         finally:
             self._undo = None
 
+    def forget_ended(self, keep: int) -> None:
+        """Forget the oldest orders and trades that are over, beyond `keep`; the journal has them when one is named."""
+        openers = {trade.key for trade in self._open_trades.values()}
+        over = [key for key in self._live_orders if key not in self._open_orders and key not in openers]
+        for key in over[: max(0, len(over) - keep)]:
+            file = self._orders.pop(key)
+            self._live_orders.pop(key)
+            for venue_order_id in file.venue_ids:
+                self._owners.pop(venue_order_id, None)
+            if file.plan is not None:
+                self._keys.pop(file.plan.intent.seq, None)
+        closed = [ref for ref in self._live_trades if ref not in self._open_trades]
+        for ref in closed[: max(0, len(closed) - keep)]:
+            for order_id in self._trades.pop(ref).guard_orders():
+                self._owners.pop(order_id, None)
+            self._live_trades.pop(ref)
+
     def touched(self) -> tuple[list[OrderRecord], list[PositionRecord]]:
         """Return the rows of what changed since `tentative` began."""
         orders = [self._orders[key].record(self._live_orders[key])

@@ -208,6 +208,9 @@ class OrderFollowUp:
             trade = desk.book.trade(intent.trade_ref or "")
         batch = Batch(desk, None if intent.run is None else UUID(intent.run))
         async with desk.store.writing() as writing:
+            order = desk.book.orders.get(key)
+            if order is None or order.status is not OrderStatus.NEW:
+                return None
             if trade is None or trade.units <= remaining:
                 writing.note(key, DeniedHere("nothing_to_do"))
                 return None

@@ -55,7 +55,7 @@ class OrderResolver:
         return is_market and self._age(order) > desk.settings.fill_poll_seconds
 
     async def mark_found(self) -> list[AccountChange]:
-        """Treat what an earlier owner was sending as unknown, and what it never sent as over."""
+        """Treat what an earlier owner was sending as unknown; entries it never sent are over, exits go on."""
         desk = self._desk
         found: list[tuple[str, Evidence]] = []
         for order in tuple(desk.book.open_orders.values()):
@@ -65,6 +65,8 @@ class OrderResolver:
             asked = place_attempt(file.evidence)
             if order.status is OrderStatus.SENDING and asked is not None:
                 found.append((order.key, Answered(asked.attempt, Answer.UNKNOWN, "owner_changed")))
+            elif order.status is OrderStatus.NEW and order.effect is Effect.REDUCE:
+                desk.spawn(f"exit {order.seq} again", self._again(order.key))
             elif order.status is OrderStatus.NEW:
                 found.append((order.key, DeniedHere("never_sent")))
         return await self._note(found, None)

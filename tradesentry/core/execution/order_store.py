@@ -41,6 +41,8 @@ _OURS: Final = (
     OrderStatus.CANCELING,
 )
 """Statuses that we give ourselves."""
+KEPT: Final = 2_000
+"""Orders and trades that are over and stay in memory; older ones are read back when an event names them."""
 _PAGE: Final = 256
 _PAGES: Final = 8
 
@@ -234,6 +236,8 @@ class OrderStore:
                 self.fence.lose()
                 raise
         self.record = record or self.record
+        if len(self.book.orders) > 2 * KEPT:
+            self.book.forget_ended(KEPT)
         for code, text in writing.alerts:
             self._alert(code, text)
         if writing.changes:

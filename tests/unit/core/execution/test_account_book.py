@@ -324,6 +324,28 @@ def test_a_trade_that_was_trailed_long_keeps_first_newest_and_tightest_stop_only
     assert guard_now(file.evidence, "stop_loss") == 1.199
 
 
+def test_what_was_forgotten_is_read_back_when_an_event_names_it():
+    """Seen to fail: when the journal is not asked, a late fill of a forgotten order is an order of somebody else."""
+
+    async def case():
+        async with order_rig() as rig:
+            await rig.submit(enter())
+            ref = next(iter(rig.book.trades))
+            await rig.submit(Reduce(ref))
+            rig.book.forget_ended(0)
+            forgotten = dict(rig.book.orders), rig.book.trade(ref)
+            first = next(event for event in rig.rows.events.values() if event.kind is EventKind.ORDER_FILLED)
+            late = replace(first, seq=rig.book.cursor + 1)
+            await rig.orders.ingest([late], evidence=Evidence.STREAM)
+            return forgotten, rig.book.orders, rig.alerts
+
+    forgotten, orders, alerts = play(case())
+
+    assert forgotten == ({}, None)
+    assert [order.seq for order in orders.values()] == [1]
+    assert alerts == [("over_fill", alerts[0][1])]
+
+
 def test_a_sending_order_is_unresolved_until_the_venue_has_spoken():
     async def case():
         async with order_rig(faults="lose_reply at 1 on place") as rig:

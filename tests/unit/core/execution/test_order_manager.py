@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.order_rigs import LONG, enter, order_rig, play
 from tests.support.venues import entry
-from tradesentry.core.broker.base_broker import Accepted, NotSent, Unknown
+from tradesentry.core.broker.base_broker import Accepted, NotSent, RefusalClass, Refused, Unknown
 from tradesentry.core.domain.errors import JournalUnavailable, LeaseLost, UsageError
 from tradesentry.core.domain.live_account import Amend, Cancel, Protect, Reduce
 from tradesentry.core.domain.live_orders import Evidence, client_order_id
@@ -261,6 +261,64 @@ def test_a_late_execution_reopens_an_order_that_was_given_up_and_tells_people():
 
     assert (before, after, n_trades) == (["not_placed"], ["filled"], 1)
     assert [code for code, _ in alerts] == ["order_reopened"]
+
+
+@pytest.mark.parametrize(("fault", "n_asked"), [("lose_reply", 1), ("reset_before", 2)])
+def test_an_exit_without_a_reply_ends_by_evidence_and_is_asked_for_again_when_it_never_arrived(fault, n_asked):
+    async def case():
+        async with order_rig(faults=f"{fault} at 1 on close") as rig:
+            await rig.submit(enter())
+            await rig.submit(Reduce(next(iter(rig.book.trades))))
+            during = rig.statuses()
+            await rig.orders.resolve()
+            await rig.settle(rig.orders.drain())
+            attempts = [attempt for (seq, _), attempt in rig.rows.attempts.items() if seq == 2]
+            return during, rig.statuses(), len(attempts), rig.book.trades, rig.alerts
+
+    during, after, n_attempts, trades, alerts = play(case())
+
+    assert (during, after) == (["filled", "unknown"], ["filled", "filled"])
+    assert (n_attempts, trades, alerts) == (n_asked, {}, [])
+
+
+@pytest.mark.parametrize("operation", ["cancel", "replace"])
+def test_a_change_without_a_reply_is_settled_by_the_complete_events(operation):
+    async def case(fault):
+        async with order_rig(faults=f"{fault} at 1 on {operation}") as rig:
+            seq = (await rig.submit(limit()))[0].seq
+            await rig.submit(Cancel(seq) if operation == "cancel" else Amend(seq, stop_loss=1.0930))
+            during = rig.statuses()
+            await rig.orders.resolve()
+            order = rig.book.order(seq)
+            return during, order.status.value, order.stop_loss
+
+    executed, never = play(case("lose_reply")), play(case("reset_before"))
+
+    assert executed[0] == never[0] == ["canceling" if operation == "cancel" else "replacing"]
+    assert executed[1] == ("canceled" if operation == "cancel" else "accepted")
+    assert never[1:] == ("accepted", 1.0920)
+    assert operation == "cancel" or executed[2] == 1.0930
+
+
+def test_an_exit_that_waited_to_be_asked_again_goes_on_under_the_next_owner():
+    async def case():
+        async with order_rig() as rig:
+            await rig.submit(enter())
+            close = rig.broker.close_trade
+
+            async def busy(_target, *, remaining_units):
+                return Refused("BUSY", f"Later: {remaining_units}.", RefusalClass.BACK_OFF)
+
+            rig.broker.close_trade = busy
+            await rig.submit(Reduce(next(iter(rig.book.trades))))
+            waiting = rig.statuses()
+            await rig.orders.close()
+            rig.broker.close_trade = close
+            await rig.orders.load()
+            await rig.settle(rig.orders.drain())
+            return waiting, rig.book.trades
+
+    assert play(case()) == (["filled", "new"], {})
 
 
 def test_a_canceled_caller_neither_stops_the_command_nor_loses_its_outcome():
