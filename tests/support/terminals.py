@@ -126,3 +126,9 @@ def pending(price, order_type=mt5.ORDER_TYPE_BUY_LIMIT, volume=0.1, **fields):
         "magic": 7,
         **fields,
     }
+
+
+def name_of(code):
+    """Return the name of a retcode without its prefix."""
+    names = {value: name for name, value in mt5.CONSTANTS.items() if name.startswith("TRADE_RETCODE_")}
+    return names.get(code, str(code)).removeprefix("TRADE_RETCODE_")
