@@ -62,7 +62,7 @@ MUTANTS = {
     ),
     "M1": Mutant(
         "resends when the first query finds nothing", ("duplicates",), planted(plants.resend),
-        _with("late:0.05-0.5 30% on place\nreset_before 10% on place\n"),
+        _with("late:0.3-0.6 60% on place\n", postmaster_seconds=30.0, life_seconds=3.0, young=0.0, crash_points=0.0),
     ),
     "M2": Mutant("journals after the send", ("lost",), lambda given: live(given, HastySession)),
     "M3": Mutant(

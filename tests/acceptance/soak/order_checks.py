@@ -185,7 +185,7 @@ def unresolved(venue: VenueFile, journal: Journal) -> Found:
 
 
 def false_absences(venue: VenueFile, journal: Journal) -> Found:
-    """I7: what the journal calls NOT_PLACED, DENIED or REJECTED is not at the venue; once NOT_PLACED it never will be."""
+    """I7: what the journal calls NOT_PLACED, DENIED or REJECTED is not at the venue; once NOT_PLACED, never."""
     at_venue = {order.client_order_id for order in entries(venue_story(venue.transactions))}
     clients = {row["seq"]: row["client_order_id"] for row in journal.intents}
     over = {seq: status for seq, status in statuses(journal).items() if status in ABSENT}

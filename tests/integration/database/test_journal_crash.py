@@ -166,3 +166,27 @@ def test_an_idempotent_transaction_is_repeated_whole_and_others_are_not():
     run(work)
 
     assert pauses[:2] == [0.1, 0.2]
+
+
+def test_a_connection_that_breaks_when_it_is_given_back_takes_nothing_back(database):
+    """Found by the soak. Seen to fail: a lease that had been renewed ended the agent with the driver's own error."""
+
+    async def work():
+        async with postgres_rig(database) as rig:
+            lease = await rig.lease()
+            pids = []
+
+            async def reset(connection, **_options):
+                pids.append(await connection.fetchval("SELECT pg_backend_pid()"))
+                await asyncio.to_thread(database.rows, "SELECT pg_terminate_backend(%s)", pids[0], role="postgres")
+                await connection.fetchval("SELECT 1")
+
+            rig.journal._pool._reset = reset
+            renewed = await rig.journal.renew(OWNER, [lease], ttl_seconds=TTL)
+            rig.journal._pool._reset = None
+            return renewed, lease, await rig.journal.renew(OWNER, [lease], ttl_seconds=TTL)
+
+    renewed, lease, again = run(work)
+
+    assert renewed == {lease.account_id}
+    assert again == {lease.account_id}

@@ -188,8 +188,16 @@ class PostgresJournal:
         finally:
             if is_broken:
                 _throw_away(connection)
-            with suppress(asyncpg.InterfaceError):
-                await self._pool.release(connection)
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+        """Return a connection; what was done with it is done, so one that breaks now is only thrown away."""
+        try:
+            await self._pool.release(connection, timeout=self._commit_seconds)
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            _throw_away(connection)
 
     @asynccontextmanager
     async def reading(self, lease: Lease) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
