@@ -348,3 +348,60 @@ def test_a_recording_holds_every_read_and_no_account_number(tradesentry, monkeyp
         assert "token" not in text
         assert all(("result" in line) != ("error" in line) for line in lines)
         assert server.n_commands == 0
+
+
+def linked_run(home, name, *, speed):
+    """Want a run to be live on a paper account of its own, as the API does; return (accounts, account id)."""
+    accounts = Accounts(home[1].url(APP, DATABASE))
+    settings = {
+        "symbols": ["EURUSD"], "timeframe": "H1", "prices": "synthetic", "from_": "2022-01-03", "to": "2022-12-01",
+        "speed": speed, "limits": "off",
+    }  # fmt: skip
+    account_id = accounts.link(broker="paper", account_ref=name, environment="paper", settings=settings)
+    config = {"symbols": ["EURUSD"], "timeframe": "H1", "or_minutes": 60}
+    accounts.launch(account_id, strategy="breakout", variant="main", config=config, code_digest="d")
+    return accounts, account_id
+
+
+def eventually(is_true, *, seconds=60):
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.1)
+
+
+def test_a_supervised_agent_trades_what_is_wanted_and_goes_on_after_a_kill(tradesentry, home):
+    """SIGKILL of the agent: the supervisor starts it again, it reclaims its account at once and the bars go on."""
+    tradesentry("db", "init")
+    accounts, account_id = linked_run(home, "background", speed=36_000.0)
+    database = DatabaseForTest(home[1], DATABASE)
+
+    def bars():
+        rows = database.rows("SELECT bar_close_ns FROM run_states WHERE account_id = %s", account_id)
+        return rows[0][0] if rows else 0
+
+    def epoch():
+        return next(row.epoch for row in accounts.all() if row.account_id == account_id)
+
+    child = process(home, "agent", "--supervise", "1", "--slot", "7", "--brokers", "paper")
+    try:
+        eventually(lambda: bars() > 0)
+        before, first = bars(), epoch()
+        pid = int((home[0] / "run" / "slot-agent-7.lock").read_text())
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: epoch() == first + 1, seconds=30)
+        eventually(lambda: bars() > before)
+        listed = tradesentry("agent", "list")
+        assert accounts.runs(account_id)[0].actual == "running"
+        accounts.command(account_id, "stopped")
+        eventually(lambda: accounts.runs(account_id)[0].actual == "stopped")
+        eventually(lambda: not next(row.is_leased for row in accounts.all() if row.account_id == account_id))
+    finally:
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+
+    assert child.returncode == 0, err
+    assert listed[0] == 0
+    assert ":7\tpaper\t1\t50\t" in listed[1]
+    assert "Traceback" not in (home[0] / "logs" / "agent-7.log").read_text()
+    assert database.rows("SELECT count(*) FROM agents WHERE slot = 7") == [(0,)]

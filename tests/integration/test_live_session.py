@@ -24,7 +24,7 @@ from tradesentry.bootstrap.desk import book_limits, loss_limits, orchestrator_of
 from tradesentry.bootstrap.paper import venue_instrument
 from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.paper import PaperBroker
-from tradesentry.core.domain.clock import NS_PER_SECOND, ClockSample, FakeClock
+from tradesentry.core.domain.clock import NS_PER_SECOND, ClockSample, FakeClock, SystemClock
 from tradesentry.core.domain.errors import AccountMismatch, ClockSkew, ConfigError, JournalUnavailable
 from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.lease import SelfFence
@@ -271,3 +271,33 @@ def test_a_paper_venue_trades_on_the_ticks_and_steps_of_the_instrument(symbol, d
     assert traded.price_digits == digits
     assert float(traded.unit_step) == item.unit_step
     assert (float(traded.min_units), float(traded.max_units)) == (item.unit_min, item.unit_max)
+
+
+def test_a_run_that_was_stopped_while_nobody_traded_it_is_said_to_be_stopped(database):
+    """Its agent died. Seen to fail: the run stayed `running` and its account was wanted for good."""
+
+    async def work():
+        pool = await create_pool(database.agent_url(), n_connections=4)
+        try:
+            stores, accounts = Stores.over(pool), Accounts(database.url(APP))
+            settings = {"symbols": ["EURUSD"], "timeframe": "H1", "prices": "synthetic", "to": "2022-02-01"}
+            account_id = accounts.link(broker="paper", account_ref="p", environment="paper", settings=settings)
+            run_id = accounts.launch(
+                account_id, strategy="breakout", variant="main", config=CONFIG | {"timeframe": "H1"}, code_digest="d"
+            )
+            (claim,) = await stores.journal.claim("host:0", limit=1, ttl_seconds=60.0)
+            await stores.runs.set_actual(claim.lease, run_id, "running")
+            accounts.command(account_id, "stopped")
+            clock = SystemClock()
+            fence = SelfFence(clock.monotonic, ttl_seconds=60.0)
+            fence.renewed(fence.ask())
+            session = AccountSession(
+                claim, fence, stores=stores, settings=Settings(_env_file=None), clock=clock, alert=lambda *_: None
+            )
+            await session.run()
+            await session.stop(keep_entries=False)
+            return accounts.runs(account_id)[0].actual, await stores.roster.is_wanted(claim.lease)
+        finally:
+            await pool.close()
+
+    assert asyncio.run(work()) == ("stopped", False)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from uuid import UUID, uuid4
 
 from tradesentry.core.domain.clock import Clock
-from tradesentry.core.domain.errors import AccountBusy, BrokerError, JournalUnavailable, LeaseLost, TradeSentryError
+from tradesentry.core.domain.errors import AccountBusy, JournalUnavailable, LeaseLost, TradeSentryError
 from tradesentry.core.execution.journal_port import Journal
 from tradesentry.core.execution.journal_rows import Claim, Lease
 from tradesentry.core.execution.lease import TTL_SECONDS, SelfFence
@@ -147,7 +147,7 @@ class Agent:
         self._id = uuid4()
         self._held: dict[UUID, Held] = {}
         self._may_reclaim = settings.reclaims
-        self._failure: TradeSentryError | None = None
+        self._failure: Exception | None = None
         self._began = 0.0
 
     @property
@@ -338,7 +338,8 @@ class Agent:
                 held.fence.lose()
                 held.is_lost = True
                 return
-            except TradeSentryError as error:
+            # A defect in one account's strategy must neither end the others nor leave this one held and dead.
+            except Exception as error:  # noqa: BLE001
                 await self._fail(held, error)
                 if self._raises:
                     return
@@ -348,12 +349,15 @@ class Agent:
             pause = min(2.0 ** min(held.n_failures, 10), MAX_PAUSE_SECONDS)
             await self._clock.sleep(pause)
 
-    async def _fail(self, held: Held, error: TradeSentryError) -> None:
+    async def _fail(self, held: Held, error: Exception) -> None:
         held.n_failures += 1
-        _log.error("session_failed", account=str(held.lease.account_id), code=error.code, n_failures=held.n_failures)
-        account = f"…{str(held.lease.account_id)[-4:]}"
-        retry = "never" if not isinstance(error, BrokerError) else error.retry
-        self._alert(f"Account {account} cannot be traded: {error.code}", f"{error} (retry: {retry})")
+        code = error.code if isinstance(error, TradeSentryError) else type(error).__name__
+        is_defect = None if isinstance(error, TradeSentryError) else error
+        _log.error(
+            "session_failed", account=str(held.lease.account_id), code=code, n_failures=held.n_failures,
+            exc_info=is_defect,
+        )  # fmt: skip
+        self._alert(f"Account …{str(held.lease.account_id)[-4:]} cannot be traded: {code}", str(error))
         if held.session is not None:
             await held.session.abandon()
             held.session = None
@@ -371,7 +375,7 @@ class Agent:
         except LeaseLost:
             held.fence.lose()
             held.is_lost = True
-        except BrokerError as error:
+        except TradeSentryError as error:
             _log.warning("command_waits", account=str(held.lease.account_id), code=error.code)
 
     async def _end(self, held: Held) -> None:

@@ -265,6 +265,9 @@ class AccountSession:
             self.figures = figures_of(account.broker.venue)
         for run_id in self._trading:
             await self._stores.runs.set_actual(self._lease, run_id, "stopped")
+        for record in await self._stores.runs.of_account(self._lease):
+            if record.desired in ("stopped", "flatten") and self._desk is not None:
+                await self._retire(self._desk, record)
 
     # Commands
 

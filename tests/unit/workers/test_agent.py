@@ -263,7 +263,7 @@ def test_a_restarted_slot_takes_over_at_once_only_when_its_old_process_is_known_
 def test_a_failing_account_is_tried_again_with_growing_pauses_and_the_others_trade_on():
     async def work():
         bench, stop = Bench(2), asyncio.Event()
-        bench.failures = [BrokerUnavailable("The venue is away."), None, BrokerUnavailable("Still away.")]
+        bench.failures = [BrokerUnavailable("The venue is away."), None, ZeroDivisionError("a defect")]
         agent = bench.agent()
         task = asyncio.create_task(agent.run(stop))
         await bench.clock.advance(1.9)
@@ -278,7 +278,9 @@ def test_a_failing_account_is_tried_again_with_growing_pauses_and_the_others_tra
     bench, after = asyncio.run(work())
 
     assert after == [2, 3, 4]
-    assert [title.split(" ", 2)[2] for title, _ in bench.alerts] == ["cannot be traded: broker_unavailable"] * 2
+    assert [title.split(" ", 2)[2] for title, _ in bench.alerts] == [
+        "cannot be traded: broker_unavailable", "cannot be traded: ZeroDivisionError",
+    ]  # fmt: skip
     assert bench.words().count("abandon") == 2
     assert bench.words().count("stop") == 2
 
