@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tradesentry.backtest.arena import Arena
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.runner import new_arena
 from tradesentry.bootstrap.paper import venue_instrument
@@ -25,6 +26,7 @@ from tradesentry.core.execution.recovery import Recovery
 from tradesentry.core.execution.setup import new_account
 from tradesentry.core.execution.venue_look import AccountLink
 from tradesentry.core.market.feeds import ReplayClock, ReplayFeed
+from tradesentry.core.strategy.decision_memory import DecisionMemory
 from tradesentry.core.strategy.live_memory import (
     LiveRunSpec,
     LiveSetup,
@@ -49,6 +51,7 @@ class LiveRig:
     broker: PaperBroker
     orders: OrderManager
     portfolio: PortfolioOrchestrator
+    memory: DecisionMemory
     feed: PaperFeed
     alerts: list[tuple[str, str]]
 
@@ -129,13 +132,14 @@ async def start(run: ResolvedRun, spec: LiveRunSpec, venue: PaperVenue, journal:
     )  # fmt: skip
     bars = {s.symbol: s.bars for s in run.data.series}
     feed = PaperFeed(ReplayFeed(bars, clock), broker)
+    memory = live_memory([spec], setup_of(run))
     portfolio = PortfolioOrchestrator(
         broker=broker, orders=orders, polls=Polls(broker, orders, recovery, clock), journal=journal, lease=lease,
-        clock=clock, feed=feed, memory=live_memory([spec], setup_of(run)),
+        clock=clock, feed=feed, memory=memory,
     )  # fmt: skip
     await recovery.recover()
     feed.start_after(await portfolio.begin())
-    return LiveRig(broker, orders, portfolio, feed, alerts)
+    return LiveRig(broker, orders, portfolio, memory, feed, alerts)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,8 @@ class BackTest:
     """Balance and equity after every instant, by its time."""
     entries: list[tuple[str, int, int, float, float]]
     """Symbol, time, side, units and price of every entry, sorted."""
+    arena: Arena
+    """Its memory after the last instant."""
 
 
 def back_test(run: ResolvedRun) -> BackTest:
@@ -167,7 +173,7 @@ def back_test(run: ResolvedRun) -> BackTest:
         (symbols[int(row.market)], int(row.entry_ns), int(row.side), units, float(row.entry_price))
         for row, units in sizes
     ]
-    return BackTest(points, sorted(entries))
+    return BackTest(points, sorted(entries), arena)
 
 
 def entries_of(venue: PaperVenue) -> list[tuple[str, int, int, float, float]]:

@@ -119,6 +119,16 @@ class LiveBook:
         """Return the number of the row that holds order `seq` of the journal."""
         return next((number for number, entry in self.entries.items() if entry.seq == seq), None)
 
+    def excursions(self, trade_ref: str) -> tuple[float, float, int]:
+        """Return best and worst excursion of a trade, price units, and the bars closed since its entry, that included.
+
+        Args:
+            trade_ref: A trade of this book.
+        """
+        number = self.trades[trade_ref]
+        row = next(row for row in self.positions if row.id == number)
+        return float(row.mfe), float(row.mae), int(self.book.seen.bar_index - row.entry_bar) + 1
+
     # What the venue did
 
     def take(self, change: AccountChange) -> None:

@@ -207,8 +207,13 @@ class PortfolioOrchestrator:
             lane.mend()
         for trade in self._orders.book.trades.values():
             book = self._memory.book_of(trade.run, trade.symbol)
-            if book is not None and trade.trade_ref not in book.trades:
+            if book is None:
+                continue
+            if trade.trade_ref not in book.trades:
                 book.show_trade(trade)
+            if trade.run in self._watchers and trade.ticket:
+                mfe, mae, n_bars = book.excursions(trade.trade_ref)
+                self._watchers[trade.run].adopt(trade, mfe=mfe, mae=mae, n_bars=n_bars)
 
     async def warm(self, instants: Sequence[Instant]) -> None:
         """Show bars of the past to strategies that have no saved state; nothing they want then is sent."""
