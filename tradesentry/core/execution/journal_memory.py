@@ -346,6 +346,14 @@ class _MemoryTransaction:
     async def put_order(self, order: OrderRecord) -> None:
         self._put(self._rows.orders, order.order_key, order)
 
+    async def put_orders(self, orders: Sequence[OrderRecord]) -> None:
+        for order in orders:
+            await self.put_order(order)
+
+    async def put_positions(self, positions: Sequence[PositionRecord]) -> None:
+        for position in positions:
+            await self.put_position(position)
+
     async def put_position(self, position: PositionRecord) -> None:
         self._put(self._rows.positions, position.trade_ref, position)
 

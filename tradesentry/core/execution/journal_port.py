@@ -89,8 +89,14 @@ class JournalTransaction(Protocol):
     async def put_order(self, order: OrderRecord) -> None:
         """Store what an order is now."""
 
+    async def put_orders(self, orders: Sequence[OrderRecord]) -> None:
+        """Store what orders are now, together."""
+
     async def put_position(self, position: PositionRecord) -> None:
         """Store what a trade is now."""
+
+    async def put_positions(self, positions: Sequence[PositionRecord]) -> None:
+        """Store what trades are now, together."""
 
     async def reserve(self, reservation: Reservation) -> None:
         """Take headroom for an intent, anew when it was given back."""

@@ -17,8 +17,8 @@ from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import JournalUnavailable, LeaseLost
 from tradesentry.core.domain.events import BrokerEvent
 from tradesentry.core.domain.live_account import AccountChange, LiveOrder, MoneyMoved, OrderMoved, TradeOpened
+from tradesentry.core.domain.live_orders import Effect, OrderIntent, OrderStatus
 from tradesentry.core.domain.live_orders import Evidence as Source
-from tradesentry.core.domain.live_orders import OrderIntent, OrderStatus
 from tradesentry.core.domain.money import ZERO
 from tradesentry.core.execution.account_book import AccountBook
 from tradesentry.core.execution.account_limits import paid
@@ -125,12 +125,11 @@ class Writing:
                 text = f"A trade of {change.fill.units} {change.fill.symbol} was opened by somebody else"
                 self.alert("external_trade", f"{text} ({change.trade.trade_ref}). It counts in every limit.")
         orders, trades = self.book.touched()
+        await self.transaction.put_orders(orders)
+        await self.transaction.put_positions(trades)
         for order in orders:
-            await self.transaction.put_order(order)
-            if order.seq is not None and order.status.is_terminal:
+            if order.seq is not None and order.status.is_terminal and order.effect is Effect.OPEN:
                 await self.transaction.release_reservation(order.seq)
-        for trade in trades:
-            await self.transaction.put_position(trade)
         for code, text in self.alerts:
             await self.transaction.announce(
                 f"alert.{code}", self._account, {"code": code, "text": text}, dedupe_key=f"{self._account}:{text}"

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +26,7 @@ from tradesentry.core.execution.journal_rows import (
     intent_json,
     json_value,
 )
+from tradesentry.database.repositories.journal_columns import order_columns, position_columns, price_column
 from tradesentry.database.repositories.journal_reads import position_of, reservation_of
 
 _DECIDED_TWICE: Final = "uq_order_intents_run_id_bar_close_ns_intent_index"
@@ -52,10 +52,6 @@ SELECT $1, $2, $3, f.*
               $17::bigint[]) AS f
     ON CONFLICT (account_id, fill_id, leg) DO NOTHING RETURNING fill_id, leg
 """
-
-
-def _price(value: float | None) -> Decimal | None:
-    return None if value is None else Decimal(repr(float(value)))
 
 
 class PostgresTransaction:
@@ -114,9 +110,23 @@ class PostgresTransaction:
         return await self.fetch(statement, *row.values())
 
     async def _upsert(self, table: str, key: str, /, **columns: object) -> None:
+        await self._upsert_all(table, key, [columns])
+
+    async def _upsert_all(self, table: str, key: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert or update rows with the same columns, in one round trip."""
+        if not rows:
+            return
+        account_id, user_id, epoch = self._who
+        names = ["account_id", "user_id", "epoch", *rows[0]]
         keys = [name.strip() for name in key.split(",")]
-        changed = ", ".join(f"{name} = excluded.{name}" for name in ("epoch", *columns) if name not in keys)
-        await self.insert(table, f"ON CONFLICT ({key}) DO UPDATE SET {changed}, updated_at = now()", **columns)
+        changed = ", ".join(f"{name} = excluded.{name}" for name in names[2:] if name not in keys)
+        marks = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+        statement = (
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
+            f" ON CONFLICT ({key}) DO UPDATE SET {changed}, updated_at = now()"
+        )
+        async with asyncio.timeout(self._timeout_seconds):
+            await self._connection.executemany(statement, [(account_id, user_id, epoch, *row.values()) for row in rows])
 
     async def allocate(self) -> str:
         """Take the number after `seq` for a further order of this transaction; return its client order id."""
@@ -266,7 +276,7 @@ class PostgresTransaction:
         columns = zip(
             *(
                 (f.fill_id, f.leg, f.venue_order_id, f.client_order_id, f.trade_ref, f.symbol, int(f.side), f.units,
-                 _price(f.price), f.commission, f.swap, f.realized, f.effect.value, f.ts_ns)
+                 price_column(f.price), f.commission, f.swap, f.realized, f.effect.value, f.ts_ns)
                 for f in fills
             ),
             strict=True,
@@ -278,43 +288,19 @@ class PostgresTransaction:
 
     async def put_order(self, order: OrderRecord) -> None:
         """Store what an order is now."""
-        await self._upsert(
-            "orders",
-            "account_id, order_key",
-            order_key=order.order_key,
-            seq=order.seq,
-            instrument=order.instrument,
-            side=int(order.side),
-            effect=order.effect.value,
-            status=order.status.value,
-            units=order.units,
-            filled_units=order.filled_units,
-            average_price=_price(order.average_price),
-            venue_order_ids=list(order.venue_order_ids),
-            terms=dict(order.terms),
-            is_external=order.seq is None,
-            evidence=order.evidence,
-            last_ts_ns=order.last_ts_ns,
-        )
+        await self.put_orders([order])
+
+    async def put_orders(self, orders: Sequence[OrderRecord]) -> None:
+        """Store what orders are now, in one round trip."""
+        await self._upsert_all("orders", "account_id, order_key", [order_columns(order) for order in orders])
 
     async def put_position(self, position: PositionRecord) -> None:
         """Store what a trade is now."""
-        await self._upsert(
-            "positions",
-            "account_id, trade_ref",
-            trade_ref=position.trade_ref,
-            seq=position.seq,
-            instrument=position.instrument,
-            side=int(position.side),
-            units=position.units,
-            entry_price=_price(position.entry_price),
-            stop_loss=_price(position.stop_loss),
-            take_profit=_price(position.take_profit),
-            initial_risk=position.initial_risk,
-            opened_ns=position.opened_ns,
-            last_ts_ns=position.last_ts_ns,
-            terms=dict(position.terms),
-        )
+        await self.put_positions([position])
+
+    async def put_positions(self, positions: Sequence[PositionRecord]) -> None:
+        """Store what trades are now, in one round trip."""
+        await self._upsert_all("positions", "account_id, trade_ref", [position_columns(row) for row in positions])
 
     async def reserve(self, reservation: Reservation) -> None:
         """Take headroom for an intent, anew when it was given back."""
