@@ -18,7 +18,7 @@ from tests.support.postgres import (
     postgres,
     provisioned,
 )
-from tests.support.venues import new_venue
+from tests.support.venues import entry, new_venue
 from tradesentry.bootstrap import Stores, check_clock
 from tradesentry.bootstrap.desk import book_limits, loss_limits, orchestrator_of, refuse_unsafe_database
 from tradesentry.bootstrap.paper import venue_instrument
@@ -301,3 +301,65 @@ def test_a_run_that_was_stopped_while_nobody_traded_it_is_said_to_be_stopped(dat
             await pool.close()
 
     assert asyncio.run(work()) == ("stopped", False)
+
+
+def test_a_paper_account_lives_on_the_prices_of_a_venue_and_settles_what_nobody_watched(database):
+    """A trade is opened at a quote; while no process lives the price falls through its stop; the next one fills it.
+
+    Seen to fail: without the bars that nobody watched the trade was still open.
+    """
+    settings = {"symbols": ["EURUSD"], "prices": "oanda", "timeframe": "M15", "limits": "off"}
+
+    async def life(site, claim, act):
+        fence = SelfFence(site.clock.monotonic, ttl_seconds=1e9)
+        fence.renewed(fence.ask())
+        secrets = Settings(_env_file=None, oanda_token="token", oanda_account=ACCOUNT, oanda_url=site.server.url)
+        session = AccountSession(
+            claim, fence, stores=site.stores, settings=secrets, clock=site.clock, alert=lambda *_: None
+        )
+        task = asyncio.create_task(session.run())
+        await site.until(lambda: task.done() or session.status() is not None)
+        if task.done():
+            task.result()
+        await site.until(lambda: site.server.n_streams("quotes") > 0)
+        site.price()
+        await site.until(lambda: "EURUSD" in session.account.broker.venue.quotes)
+        found = await act(session)
+        stopping = asyncio.create_task(session.stop(keep_entries=False))
+        await site.until(stopping.done)
+        await asyncio.gather(task, return_exceptions=True)
+        return found
+
+    async def buy(session):
+        venue = session.account.broker.venue
+        price = venue.quotes["EURUSD"].bid
+        venue.place(entry(1, stop=round(price - 0.0001, 5)))
+        await session.account.broker.get_balance()
+        return len(venue.open_trades())
+
+    async def look(session):
+        venue = session.account.broker.venue
+        fills = [row for row in venue.transactions if row["kind"] == "order_filled"]
+        return [(row["reason"], row["ts_ns"]) for row in fills], venue.settled_ns("EURUSD")
+
+    async def work():
+        async with site_on(database) as site:
+            await site.server.start()
+            site.price()
+            account_id = site.accounts.link(broker="paper", account_ref="p", environment="paper", settings=settings)
+            site.accounts.launch(account_id, strategy="breakout", variant="main", config=CONFIG, code_digest="d")
+            wanted = {"limit": 1, "ttl_seconds": 3_600.0, "accounts": [account_id]}
+            (first,) = await site.stores.journal.claim("host:0", **wanted)
+            n_open = await life(site, first, buy)
+            await site.stores.journal.release(first.lease)
+            await site.clock.advance(6 * 3_600.0)
+            (second,) = await site.stores.journal.claim("host:1", **wanted)
+            return n_open, *(await life(site, second, look)), site
+
+    n_open, fills, settled_ns, site = asyncio.run(work())
+
+    assert n_open == 1
+    assert [reason for reason, _ in fills] == ["MARKET_ORDER", "STOP_LOSS_ORDER"]
+    assert fills[1][1] < NOON_NS + 6 * 3_600 * NS_PER_SECOND, "filled on a bar that nobody watched"
+    assert settled_ns >= NOON_NS + 6 * 3_600 * NS_PER_SECOND
+    assert site.server.n_commands == 0
