@@ -71,11 +71,11 @@ class AccountBook(BookTables):
         keys: set[str] = set()
         trades: set[str] = set()
         for event in events:
-            facts = self._facts(event)
+            facts = self.facts(event)
             clients = {facts.client_order_id, *(fill.client_order_id for fill in facts.fills)}
             keys |= {client for client in clients if client is not None and self.is_own(client)}
             trades |= {ref for ref in (facts.trade_ref, *(fill.trade_ref for fill in facts.fills)) if ref}
-        return keys - set(self._orders), trades - set(self._trades)
+        return {key for key in keys if key not in self._orders}, {ref for ref in trades if ref not in self._trades}
 
     # Changing
 
@@ -150,7 +150,7 @@ class AccountBook(BookTables):
     # Folding
 
     def _fold(self, event: BrokerEvent, source: Source) -> list[AccountChange]:
-        facts, key = self._facts(event), self.key_of(event.log_id, event.seq)
+        facts, key = self.facts(event), self.key_of(event.log_id, event.seq)
         self._set_money(self._money.with_event(key, facts.amount, facts.balance))
         if facts.kind is EventKind.ORDER_FILLED:
             return [change for fill in facts.fills for change in self._fold_fill(fill, facts, key, source)]
@@ -257,7 +257,7 @@ class AccountBook(BookTables):
             self._set_money(self._money.anchored(START, journal.account.balance))
         for event in events:
             if event.log_id == journal.log_id and event.seq <= journal.cursor:
-                facts = self._facts(event)
+                facts = self.facts(event)
                 key = self.key_of(event.log_id, event.seq)
                 self._set_money(self._money.with_event(key, facts.amount, facts.balance))
         if journal.log_id is not None:

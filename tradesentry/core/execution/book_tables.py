@@ -24,6 +24,8 @@ from tradesentry.core.execution.trade_file import TradeEvidence, TradeFile, orig
 
 VENUE: Final = "venue:"
 """Begins the key of an order that is not ours."""
+_TOLD: Final = 2_048
+"""Events whose reading is remembered."""
 TRADE: Final = "trade:"
 """Begins the owner of a venue order that guards a trade."""
 
@@ -50,6 +52,7 @@ class BookTables:
         self._open_trades: dict[str, LiveTrade] = {}
         self._owners: dict[str, str] = {}
         """Key of the order, or `trade:` and the trade, by the venue's order id."""
+        self._told: dict[tuple[str, int], tuple[BrokerEvent, EventFacts]] = {}
         self._loose: dict[str, frozenset[Evidence]] = {}
         """Evidence about orders of the venue that nobody has explained yet, by its order id."""
         self._keys: dict[int, str] = {}
@@ -135,12 +138,20 @@ class BookTables:
         return key in self._orders and self._orders[key].standing().is_overfilled
 
     def facts(self, event: BrokerEvent) -> EventFacts:
-        """Return what an event says, as the broker's adapter reads it."""
-        return self._facts(event)
+        """Return what an event says, as the broker's adapter reads it; each event is read once a batch."""
+        key = (event.log_id, event.seq)
+        found = self._told.get(key)
+        if found is not None and found[0] is event:
+            return found[1]
+        if len(self._told) >= _TOLD:
+            self._told.clear()
+        facts = self._facts(event)
+        self._told[key] = (event, facts)
+        return facts
 
     def fills_of(self, event: BrokerEvent) -> tuple[Fill, ...]:
         """Return the fills that an event tells."""
-        return self._facts(event).fills
+        return self.facts(event).fills
 
     def log_of(self, key: EventKey) -> str | None:
         """Return the name of the log that a place is in."""
@@ -314,8 +325,9 @@ class BookTables:
 
     def _put_trade(self, trade: TradeFile) -> list[AccountChange]:
         self._set(self._trades, trade.trade_ref, trade)
-        for order_id in trade.guard_orders() - set(self._owners):
-            self._set(self._owners, order_id, f"{TRADE}{trade.trade_ref}")
+        for order_id in trade.guard_orders():
+            if order_id not in self._owners:
+                self._set(self._owners, order_id, f"{TRADE}{trade.trade_ref}")
         live = trade.live()
         if live is not None and live != self._live_trades.get(trade.trade_ref):
             self._set(self._live_trades, trade.trade_ref, live)
