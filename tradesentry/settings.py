@@ -38,8 +38,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True,
-        populate_by_name=True,
+        populate_by_name=True, env_prefix="TRADESENTRY_",
     )  # fmt: skip
+    # The prefix is for the fields' own names only: without it the shell's HOME would be ours.
 
     catalog: Path = Field(
         Path("catalog"), validation_alias=_named("TRADESENTRY_CATALOG"), description="Folder of imported market data."

@@ -24,6 +24,17 @@ def test_defaults_need_no_environment():
     assert settings.oanda_environment == "practice"
 
 
+def test_the_shells_own_variables_are_not_ours(monkeypatch, tmp_path):
+    """Seen to fail: the installation was made in $HOME itself."""
+    for name in ("HOME", "RUNS", "CATALOG", "LOG_LEVEL"):
+        monkeypatch.setenv(name, str(tmp_path / "shell"))
+
+    settings = load_settings(env_file=None)
+
+    assert settings.home.name == "tradesentry"
+    assert (settings.runs, settings.catalog, settings.log_level) == (Path("runs"), Path("catalog"), "info")
+
+
 def test_environment_beats_secret_file_and_that_beats_env_file(monkeypatch, tmp_path):
     env_file = tmp_path / ".env"
     env_file.write_text("OANDA_TOKEN=from-env-file\nMT5_PASSWORD=from-env-file\nRAY_ADDRESS=ray://a:1\n")
