@@ -153,6 +153,13 @@ def _order_terms(said: Json) -> OrderTerms | None:
     )
 
 
+def _swaps(said: Json) -> tuple[tuple[str, Decimal], ...]:
+    """Return the financing of each trade, where OANDA breaks it down."""
+    positions = said.get("positionFinancings") or ()
+    trades = (trade for position in positions for trade in position.get("openTradeFinancings") or ())
+    return tuple((str(need(trade, "tradeID")), _number(trade, "financing")) for trade in trades)
+
+
 def facts_of(event: BrokerEvent) -> EventFacts:
     """Return what one transaction says."""
     said = event.payload
@@ -178,6 +185,7 @@ def facts_of(event: BrokerEvent) -> EventFacts:
         amount=_amount(kind, said),
         balance=decimal_of(said["accountBalance"]) if "accountBalance" in said else None,
         terms=_order_terms(said) if kind is EventKind.ORDER_ACCEPTED else None,
+        swaps=_swaps(said) if kind is EventKind.SWAP else (),
     )
 
 

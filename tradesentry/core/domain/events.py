@@ -110,6 +110,8 @@ class EventFacts:
     """Afterwards, where the venue says so."""
     terms: OrderTerms | None = None
     """Of the order, for ORDER_ACCEPTED."""
+    swaps: tuple[tuple[str, Decimal], ...] = ()
+    """Overnight interest by trade, where one event tells it for several."""
 
 
 @dataclass(frozen=True, slots=True)

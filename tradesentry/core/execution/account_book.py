@@ -74,7 +74,7 @@ class AccountBook(BookTables):
             facts = self.facts(event)
             clients = {facts.client_order_id, *(fill.client_order_id for fill in facts.fills)}
             keys |= {client for client in clients if client is not None and self.is_own(client)}
-            trades |= {ref for ref in (facts.trade_ref, *(fill.trade_ref for fill in facts.fills)) if ref}
+            trades |= {ref for ref in _trades_of(facts) if ref}
         return {key for key in keys if key not in self._orders}, {ref for ref in trades if ref not in self._trades}
 
     # Changing
@@ -158,12 +158,19 @@ class AccountBook(BookTables):
             return self._fold_word(facts, key, source)
         if facts.kind is EventKind.PROTECTION:
             return self._fold_guard(facts, key, event.ts_ns)
-        if facts.kind is EventKind.SWAP and facts.trade_ref is not None:
-            paid = SwapPaid(key, facts.amount, event.ts_ns)
-            self._to_trade(facts.trade_ref, paid)
-            trade = self._live_trades.get(facts.trade_ref)
-            return [] if trade is None else [SwapBooked(trade, paid.amount, paid.ts_ns)]
+        if facts.kind is EventKind.SWAP:
+            return self._fold_swaps(facts, key, event.ts_ns)
         return [MoneyMoved(facts.amount, event.ts_ns)] if facts.amount else []
+
+    def _fold_swaps(self, facts: EventFacts, key: EventKey, ts_ns: int) -> list[AccountChange]:
+        """Book overnight interest with its trades; what the venue does not break down is in the balance only."""
+        told = facts.swaps or (() if facts.trade_ref is None else ((facts.trade_ref, facts.amount),))
+        changes: list[AccountChange] = []
+        for trade_ref, amount in told:
+            self._to_trade(trade_ref, SwapPaid(key, amount, ts_ns))
+            trade = self._live_trades.get(trade_ref)
+            changes += [] if trade is None else [SwapBooked(trade, amount, ts_ns)]
+        return changes
 
     def _fold_fill(self, fill: Fill, facts: EventFacts, key: EventKey, source: Source) -> list[AccountChange]:
         filled = Filled(key, fill)
@@ -263,3 +270,8 @@ class AccountBook(BookTables):
         if journal.log_id is not None:
             self.start_log(journal.log_id, journal.cursor)
         self.apply([event for event in events if event.seq > journal.cursor], Source.POLL)
+
+
+def _trades_of(facts: EventFacts) -> list[str | None]:
+    """Return the trades that an event is about."""
+    return [facts.trade_ref, *(fill.trade_ref for fill in facts.fills), *(ref for ref, _ in facts.swaps)]

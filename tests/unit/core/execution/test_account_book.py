@@ -258,6 +258,27 @@ def test_money_that_no_trade_made_is_told():
     assert balance == 100_250
 
 
+def test_overnight_interest_is_the_trades_and_no_payment():
+    """Seen to fail: an interest that names no trade was taken for a withdrawal."""
+
+    async def case():
+        async with order_rig() as rig:
+            await rig.submit(enter())
+            ref = next(iter(rig.book.trades))
+            book = fresh(rig)
+            book.apply(list(rig.rows.events.values()), Evidence.POLL)
+            said = {"amount": "-1.25", "balance": "99998.75", "trade_id": ref}
+            one = BrokerEvent("a", "log-1", rig.book.cursor + 1, EventKind.SWAP, said, 9, 9)
+            other = replace(one, seq=one.seq + 1, payload={"amount": "-2", "balance": "99996.75"})
+            return book.apply([one], Evidence.POLL), book.apply([other], Evidence.POLL), book.trades[ref], book.balance
+
+    one, other, trade, balance = play(case())
+
+    assert [type(change).__name__ for change in one] == ["SwapBooked"]
+    assert other == []
+    assert (trade.swap, balance) == (Decimal("-1.25"), Decimal("99996.75"))
+
+
 def test_an_end_whose_order_nobody_explains_is_dropped_once_no_event_is_missing():
     async def case():
         async with order_rig() as rig:
