@@ -2,7 +2,7 @@
 
 `oco`: the first leg that fills cancels the rest; if two fill, the later one is closed. `all_or_unwind`: a leg that ends
 without its full size cancels the rest and closes what was filled, within `unwind_seconds`. `independent`: nothing. A
-venue that keeps groups itself is left to it.
+venue with exits of its own keeps `oco` itself and is left to it.
 """
 
 from collections.abc import Sequence
@@ -53,8 +53,6 @@ class OrderGroups:
 
     def on_changes(self, changes: Sequence[AccountChange]) -> None:
         """Look at each plan of which an order moved."""
-        if self._desk.broker.capabilities.native_exits:
-            return
         moved = {}
         for change in changes:
             if isinstance(change, OrderMoved) and change.order.group and change.order.seq is not None:
@@ -89,5 +87,7 @@ class OrderGroups:
 
     def _needed(self, name: tuple[str, str], policy: str) -> list[Wish]:
         book = self._desk.book
+        if policy == OCO and self._desk.broker.capabilities.native_exits:
+            return []
         legs = [book.orders[key] for key in self._legs.get(name, ()) if key in book.orders]
         return wishes_for(policy, legs, open_trades=frozenset(book.trades))

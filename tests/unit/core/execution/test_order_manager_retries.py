@@ -254,7 +254,6 @@ def test_when_both_legs_of_an_oco_plan_fill_the_second_is_closed():
 def test_a_failed_leg_takes_back_a_plan_that_stands_or_falls_together():
     async def case():
         async with order_rig() as rig:
-            without_native_exits(rig)
             await rig.submit(leg(Side.BUY, 0, "all_or_unwind"), leg(Side.SELL, 1, "all_or_unwind"))
             rig.show(1.0975)
             await rig.orders.catch_up()
