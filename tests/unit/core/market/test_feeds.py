@@ -135,7 +135,10 @@ def test_a_bar_is_handed_out_as_soon_as_the_venue_has_it():
 
 
 def test_a_bar_that_does_not_come_within_the_grace_is_a_gap_named_once_and_never_filled():
-    """GBPUSD needs 2.5 s for its bar and gets 2. Seen to fail: without the cut at the last instant the late bar was handed out."""
+    """GBPUSD needs 2.5 s for its bar and gets 2.
+
+    Seen to fail: without the cut at the last instant the late bar was handed out.
+    """
     clock = FakeClock(TUESDAY_NS)
     series = {"EURUSD": flat_bars(3, 1.1), "GBPUSD": flat_bars(3, 1.25)}
     venue = Venue(clock, series, late_seconds={"GBPUSD": 2.5})
