@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from tradesentry.core.broker import mt5_constants as mt5
 from tradesentry.core.broker.mt5_events import Look, TerminalFold, baseline_of
 from tradesentry.core.broker.mt5_logs import EventLog, OutcomeLog
-from tradesentry.core.broker.mt5_messages import Symbol, check_symbol, client_of, propose_symbols, read_symbol
+from tradesentry.core.broker.mt5_messages import TRADES, Symbol, check_symbol, client_of, propose_symbols, read_symbol
 from tradesentry.core.broker.mt5_time import ServerClock
 from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
 from tradesentry.core.domain.errors import (
@@ -304,7 +304,9 @@ class Mt5Terminal:
         self.fold = TerminalFold(self.server_clock, self.symbol_of, self.client_of, self.log.baseline)
         for event in self.log.events:
             self.fold.learn(event)
-        if not self.log.is_new:
+        if self.log.is_new:
+            self._looked_through_ns = oldest_ns or now_ns
+        else:
             self._looked_through_ns = max((event.received_ts_ns for event in self.log.events), default=self.log.born_ns)
         self.refresh()
 
@@ -315,7 +317,10 @@ class Mt5Terminal:
             self.client_of,
             {"orders": {}, "past_orders": [], "deals": [], "positions": {}},
         )
-        shown = Look((), (), (), ()) if is_told_again else self.look()
+        shown = self.look()
+        if is_told_again:
+            # Fills are known by their deals; a deposit that is told twice would be two.
+            shown = Look((), (), (), [deal for deal in shown.deals if deal.type not in TRADES])
         return baseline_of(shown, self.symbol_of, empty.terms_of)
 
     def shut(self) -> None:

@@ -212,15 +212,20 @@ class Recovery:
             self._alert("clock_offset", f"{text} Synchronize this machine's clock.")
 
     async def _start_log(self, state: AccountState) -> None:
-        """Begin to follow a numbering that the journal does not know: everything before it is in the snapshot."""
+        """Begin to follow a numbering that the journal does not know.
+
+        The first one of an account begins at its snapshot. One that replaces another is read from its beginning: it
+        may tell again what only the lost one knew, and what the journal knows already changes nothing.
+        """
         book = self._store.book
         if book.log_id == state.log_id:
             return
         known = book.log_id
+        start = state.last_seq if known is None else 0
         async with self._store.writing() as writing:
-            book.start_log(state.log_id, state.last_seq)
+            book.start_log(state.log_id, start)
             book.anchor(state)
-            await writing.transaction.advance_cursor(state.log_id, start=state.last_seq)
+            await writing.transaction.advance_cursor(state.log_id, start=start)
             if known is not None:
                 text = f"The venue numbers its events anew ({known} is {state.log_id} now)"
                 writing.alert("event_log_replaced", f"{text}; the account was taken from a full snapshot.")

@@ -21,6 +21,7 @@ from tradesentry.core.broker.base_broker import (
 )
 from tradesentry.core.broker.mt5_session import HANG_SECONDS
 from tradesentry.core.domain.errors import AccountMismatch, BrokerUnavailable, ConfigError, UsageError
+from tradesentry.core.domain.events import EventKind
 from tradesentry.core.domain.live_orders import OrderStatus, client_order_id
 from tradesentry.core.domain.orders import OrderType, Side
 
@@ -81,15 +82,18 @@ def test_a_lost_event_log_is_another_log_that_tells_the_fills_again(tmp_path):
         async with connected(terminal, clock, folder=tmp_path, ids=numbers) as broker:
             await broker.place_order(entry(1))
             before = fills_of(broker, await broker.events_since(0))
+        terminal.venue.transfer(Decimal(500))
+        await clock.advance(9 * 86_400.0)
         (tmp_path / "events.jsonl").unlink()
         async with connected(terminal, clock, folder=tmp_path, ids=numbers) as broker:
             page = await broker.events_since(0)
-            return before, fills_of(broker, page), page.log_id
+            return before, fills_of(broker, page), page
 
-    before, again, log_id = play(case())
+    before, again, page = play(case())
 
-    assert log_id == "log-2"
+    assert page.log_id == "log-2"
     assert [fill.fill_id for fill in again] == [fill.fill_id for fill in before]
+    assert EventKind.TRANSFER not in {event.kind for event in page.events}
 
 
 def test_the_history_of_an_account_that_is_new_here_is_not_told():
