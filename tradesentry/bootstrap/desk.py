@@ -87,32 +87,32 @@ async def desk_of(
         ConfigError: The database could lose a confirmed commit, and money is at stake.
         BrokerError: The venue cannot be read.
     """
-    is_paper = account.environment == "paper"
-    if not is_paper:
+    if account.environment != "paper":
         await refuse_unsafe_database(stores)
-    free, clock, lease = account.is_replay, account.clock, claim.lease
-    gates = LiveGates(
-        OPEN_GATES if free else GateSettings(),
-        limits=NO_BOOK_LIMITS if free else book_limits(account.setup.limits),
-        budget=NO_BUDGET if free else None,
-        alert=alert,
-    )
+    gates = _gates_of(account, alert)
     orders = OrderManager(
-        account.broker, stores.journal, lease, fence, clock, instruments=await account.broker.instruments(),
-        gates=gates, settings=UNPACED if free else OrderSettings(), alert=tell or alert,
+        account.broker, stores.journal, claim.lease, fence, account.clock,
+        instruments=await account.broker.instruments(), gates=gates,
+        settings=UNPACED if account.is_replay else OrderSettings(), alert=tell or alert,
     )  # fmt: skip
     account.late.sink = orders.on_late
-    losses = NO_LOSS_LIMITS if free else loss_limits(account.setup.limits)
+    losses = NO_LOSS_LIMITS if account.is_replay else loss_limits(account.setup.limits)
     recovery = Recovery(
-        account.broker, orders, clock,
+        account.broker, orders, account.clock,
         link=AccountLink(account_ref, account.environment, account.setup.currency, None),
-        outage=JournalOutage(stores.journal, lease, fence, clock, watch=gates.watch, alert=alert),
-        limits=AccountLimits(clock, losses, budget=gates.budget),
+        outage=JournalOutage(stores.journal, claim.lease, fence, account.clock, watch=gates.watch, alert=alert),
+        limits=AccountLimits(account.clock, losses, budget=gates.budget),
         alert=alert,
         wait_seconds=claim.wait_seconds(MAX_SEND_SECONDS),
     )  # fmt: skip
-    polls = Polls(account.broker, orders, recovery, clock, RARE if free else PollSettings())
+    polls = Polls(account.broker, orders, recovery, account.clock, RARE if account.is_replay else PollSettings())
     return Desk(gates, orders, recovery, polls)
+
+
+def _gates_of(account: OpenAccount, alert: Callable[[str, str], None]) -> LiveGates:
+    if account.is_replay:
+        return LiveGates(OPEN_GATES, limits=NO_BOOK_LIMITS, budget=NO_BUDGET, alert=alert)
+    return LiveGates(GateSettings(), limits=book_limits(account.setup.limits), alert=alert)
 
 
 async def refuse_unsafe_database(stores: Stores) -> None:

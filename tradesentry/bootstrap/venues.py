@@ -146,13 +146,7 @@ def mt5_broker(settings: Settings, account: VenueSettings, login: int, clock: Cl
         ConfigError: A secret is missing or is another account's, or the server's time zone is not known.
     """
     if settings.mt5_gateway_url is not None:
-        if settings.mt5_gateway_token is None:
-            raise _missing("MT5_GATEWAY_TOKEN", "the gateway")
-        token = settings.mt5_gateway_token.get_secret_value()
-        link = GatewayLink(
-            settings.mt5_gateway_url, login, account.environment, account.currency, account.is_hedging, token
-        )
-        return Mt5GatewayBroker(link, clock, gate=gate)
+        return _gateway_broker(settings, settings.mt5_gateway_url, account, login, clock, gate)
     if settings.mt5_login is None or settings.mt5_password is None or settings.mt5_server is None:
         secrets = {
             "MT5_LOGIN": settings.mt5_login, "MT5_PASSWORD": settings.mt5_password, "MT5_SERVER": settings.mt5_server,
@@ -176,6 +170,16 @@ def mt5_broker(settings: Settings, account: VenueSettings, login: int, clock: Cl
     )  # fmt: skip
     folder = settings.home / "mt5" / str(login)
     return Mt5Broker(Mt5Session(terminal, clock, folder=folder, new_log_id=lambda: uuid4().hex), clock, gate=gate)
+
+
+def _gateway_broker(
+    settings: Settings, url: str, account: VenueSettings, login: int, clock: Clock, gate: CommandGate
+) -> BaseBroker:
+    if settings.mt5_gateway_token is None:
+        raise _missing("MT5_GATEWAY_TOKEN", "the gateway")
+    token = settings.mt5_gateway_token.get_secret_value()
+    link = GatewayLink(url, login, account.environment, account.currency, account.is_hedging, token)
+    return Mt5GatewayBroker(link, clock, gate=gate)
 
 
 def _missing(name: str, what: str) -> ConfigError:

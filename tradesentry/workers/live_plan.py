@@ -107,10 +107,7 @@ def plan_of(
     config: StrategyConfig = resolve_config(name, path=config_path, overrides=overrides).value
     markets = tuple(canonical_symbol(symbol) for symbol in config.symbols)
     values = account.values()
-    shared = {
-        "costs": values["costs"], "rates": values["rates"], "limits": values["limits"], "symbols": markets,
-        "timeframe": config.timeframe, "news": None if values["news"] is None else Path(values["news"]).absolute(),
-    }  # fmt: skip
+    shared = _shared(values, markets, config.timeframe)
     if broker == "paper":
         prices = replay or ("oanda" if settings.oanda_token is not None else "synthetic")
         pace = _pace(prices, config.timeframe, is_replay=replay is not None, speed=speed)
@@ -121,6 +118,13 @@ def plan_of(
         ref = account_ref or (f"replay-{run_id}" if replay is not None else "paper")
         return LivePlan(chosen, config, broker, ref, "paper", paper, variant)
     return _real_plan(chosen, config, broker, settings, values, shared, account_ref, variant, server_tz)
+
+
+def _shared(values: Mapping[str, Any], markets: tuple[str, ...], timeframe: str) -> dict[str, Any]:
+    """Return the settings that paper and real accounts have in common."""
+    news = None if values["news"] is None else Path(values["news"]).absolute()
+    names = ("costs", "rates", "limits")
+    return {name: values[name] for name in names} | {"symbols": markets, "timeframe": timeframe, "news": news}
 
 
 def _pace(prices: str, timeframe: str, *, is_replay: bool, speed: float | None) -> float:
