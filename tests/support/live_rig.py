@@ -93,7 +93,15 @@ def paper_venue(run: ResolvedRun, spec: LiveRunSpec, *, account: str = "paper-1"
     return PaperVenue(memory, items, account=account, log_id="log-1", fills_on="bar")
 
 
-async def start(run: ResolvedRun, spec: LiveRunSpec, venue: PaperVenue, journal: Any, claim: Any) -> LiveRig:
+async def start(
+    run: ResolvedRun,
+    spec: LiveRunSpec,
+    venue: PaperVenue,
+    journal: Any,
+    claim: Any,
+    *,
+    broker: type[PaperBroker] = PaperBroker,
+) -> LiveRig:
     """Start a process on an account: recover, restore, and stand before the next bar.
 
     Args:
@@ -102,6 +110,7 @@ async def start(run: ResolvedRun, spec: LiveRunSpec, venue: PaperVenue, journal:
         venue: The account as it stands.
         journal: Where it was kept.
         claim: On the account.
+        broker: Class of the broker.
     """
     lease, alerts = claim.lease, []
     first_ns = min(int(s.bars["open_ns"][0]) for s in run.data.series)
@@ -117,29 +126,29 @@ async def start(run: ResolvedRun, spec: LiveRunSpec, venue: PaperVenue, journal:
         alerts.append((code, text))
 
     throttle = Throttle(clock, per_second=1e6, burst=1e6)
-    broker = PaperBroker(venue, clock, gate=CommandGate(clock, throttle=throttle, may_send=may_send))
+    wire = broker(venue, clock, gate=CommandGate(clock, throttle=throttle, may_send=may_send))
     free = GateSettings(max_entries_per_minute=10_000, max_changes_per_minute=10_000, max_drift_pips=1_000)
     gates = LiveGates(free, limits=OPEN_GATES, alert=alert)
     orders = OrderManager(
-        broker, journal, lease, fence, clock,
+        wire, journal, lease, fence, clock,
         instruments=venue.instruments, gates=gates, settings=AT_ONCE, alert=alert,
     )  # fmt: skip
     outage = JournalOutage(journal, lease, fence, clock, watch=gates.watch, alert=alert, ttl_seconds=3_600)
     far = LimitSettings(daily_loss="1", drawdown_warn="1", drawdown_reduce="1", drawdown_halt="1")
     recovery = Recovery(
-        broker, orders, clock, link=AccountLink(account=venue.account), outage=outage,
+        wire, orders, clock, link=AccountLink(account=venue.account), outage=outage,
         limits=AccountLimits(clock, far, budget=gates.budget), alert=alert,
     )  # fmt: skip
     bars = {s.symbol: s.bars for s in run.data.series}
-    feed = PaperFeed(ReplayFeed(bars, clock), broker)
+    feed = PaperFeed(ReplayFeed(bars, clock), wire)
     memory = live_memory([spec], setup_of(run))
     portfolio = PortfolioOrchestrator(
-        broker=broker, orders=orders, polls=Polls(broker, orders, recovery, clock), journal=journal, lease=lease,
+        broker=wire, orders=orders, polls=Polls(wire, orders, recovery, clock), journal=journal, lease=lease,
         clock=clock, feed=feed, memory=memory,
     )  # fmt: skip
     await recovery.recover()
     feed.start_after(await portfolio.begin())
-    return LiveRig(broker, orders, portfolio, memory, feed, alerts)
+    return LiveRig(wire, orders, portfolio, memory, feed, alerts)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from tradesentry.core.utils.kernel import new_records
 
 AT_OPEN_NS: Final = 5 * NS_PER_SECOND
 """A fill within the send limit after a bar's open counts as filled at the open; later ones did not see its extremes."""
+WEEKEND_MARGIN_NS: Final = 120 * NS_PER_SECOND
+"""A trade that may not be held over the week end is closed at least that long before it."""
 REPEAT_SECONDS: Final = 5.0
 """A proposal that the venue does not show yet is made again after that long."""
 
@@ -336,6 +338,8 @@ def _watched(item: WatchedMarket) -> _Watched:
     rules, timeless = new_records(1, RULES), new_records(1, RULES)
     rules[0] = timeless[0] = item.rules
     timeless["bar_ns"] = 0
+    # A back-test leaves at the last close of the week; a venue needs a price to leave at before it.
+    timeless["weekend_lead_ns"] = max(int(item.rules["weekend_lead_ns"]), WEEKEND_MARGIN_NS)
     return _Watched(item, float(item.market.tick), float(item.market.min_stop_distance), rules, timeless)
 
 

@@ -233,12 +233,13 @@ def test_an_exit_at_a_time_comes_although_no_bar_does():
     assert (before, exits_of(after)) == ([], [(trade.trade_ref, 0, ExitReason.TIME)])
 
 
-def test_the_week_end_closes_a_trade_although_no_bar_does():
+def test_the_week_end_closes_a_trade_two_minutes_before_it_although_no_bar_does():
+    """Seen to fail: at the last close of the week, where a back-test leaves, nobody trades any more."""
     bench, trade = long_trade(Bench(rules=rules_of(weekend_flatten=True)))
-    friday = replace(at(1.1)["EURUSD"], ts_ns=utc("2024-01-12T21:59"))
+    friday = replace(at(1.1)["EURUSD"], ts_ns=utc("2024-01-12T21:57"))
 
     early = bench.watcher.propose([trade], {}, {"EURUSD": friday})
-    late = bench.watcher.propose([trade], {}, {"EURUSD": replace(friday, ts_ns=utc("2024-01-14T22:01"))})
+    late = bench.watcher.propose([trade], {}, {"EURUSD": replace(friday, ts_ns=utc("2024-01-12T21:58:30"))})
 
     assert (early, exits_of(late)) == ([], [(trade.trade_ref, 0, ExitReason.WEEKEND)])
 
