@@ -17,12 +17,15 @@ from tradesentry.core.execution.account import (
     value_account,
     write_equity_point,
 )
-from tradesentry.core.execution.costs import FAR_FUTURE_NS, bar_spread, conversion_rates
+from tradesentry.core.execution.costs import FAR_FUTURE_NS, OWN_PRICE, bar_spread, conversion_rates
 from tradesentry.core.execution.decide import call_strategy
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
-from tradesentry.core.execution.quiet import drift, stays_inside
-from tradesentry.core.execution.quotes import ATR_BARS, next_atr, next_recent, show_price, true_range
+from tradesentry.core.execution.quiet import carry, stays_inside, value
+from tradesentry.core.execution.quotes import ATR_BARS, SLACK_TICKS, next_atr, next_recent, show_price, true_range
 from tradesentry.core.utils.kernel import inline_kernel, kernel
+
+ROUNDING = 1e-12
+"""Share of the account by which sums of its money may come out wrong, generously."""
 
 
 @inline_kernel
@@ -61,15 +64,75 @@ def _widest_spread(book: Any) -> float:
 
 
 @inline_kernel
-def _show(quote: Any, bar: Any, spread: float, scaled: float, recent: int) -> None:
-    """Show a bar to the quote: what conversions and trailing stops read."""
-    show_price(quote, bar.close, scaled)
-    quote.highs[recent] = bar.high
-    quote.lows[recent] = bar.low + spread
+def _reach(market: Any, book: Any, account: Any, equity: float, margin: float, bid: float) -> float:
+    """Return how far bid and ask may move until the account has something to note or a limit may act, price units.
+
+    Rather too near than too far; under 0 when the next bar may do so. Prices stay within a quarter of the present one,
+    in which the margin used less than doubles and what a unit is worth changes by less than that too.
+
+    Args:
+        market: MARKET; another market's quote converts nothing, because the run is alone.
+        book: BOOK.
+        account: ACCOUNT.
+        equity: What the account is worth at the present quote.
+        margin: Margin used at it.
+        bid: Present bid.
+    """
+    seen = book.seen
+    money_per_price = 0.0
+    for i in range(seen.n_positions):
+        position = seen.positions[i]
+        rate = 2.0 * position.entry_price / (bid * bid) if market.conversion == OWN_PRICE else market.fixed_rate
+        money_per_price += position.units * rate
+    if money_per_price == 0.0:
+        return math.inf
+    lowest = max(equity_floor(account), account.balance + market_floor(account) + book.day_start_value - book.realized)
+    lowest = max(lowest, account.limits.stop_out_level * 2.0 * margin)
+    lowest = max(lowest, account.peak_equity * (1.0 - account.max_drawdown))
+    room = min(equity - lowest, account.peak_equity - equity) - ROUNDING * account.peak_equity
+    return min(room / money_per_price, 0.25 * bid)
+
+
+@inline_kernel
+def _bids(book: Any, bid: float, ask: float, reach: float, scaled: float) -> tuple[float, float]:
+    """Return two bids between which a bar with this spread settles and notes nothing; rather too near than too far."""
+    slack = SLACK_TICKS * book.seen.tick
+    low_ask = max(book.quiet_low_ask, ask - reach)
+    high_ask = min(book.quiet_high_ask, ask + reach)
+    low = max(max(book.quiet_low, bid - reach), low_ask - scaled) + slack
+    high = min(min(book.quiet_high, bid + reach), high_ask - scaled) - slack
+    return low, high
+
+
+@inline_kernel
+def _note(market: Any, book: Any, account: Any, bar: Any, scaled: float, gain: float, loss: float) -> bool:
+    """Let the account note a bar that settles nothing; False, and nothing that counts is written, if a limit may act.
+
+    What is written before is written again in the same way when the engine plays the bar.
+    """
+    money, lowest, margin = value(book.seen, bar, scaled, gain, loss, market.margin_fraction)
+    equity = account.balance + money
+    worst = min(account.balance + lowest, equity)
+    if margin > 0.0 and equity < account.limits.stop_out_level * margin:
+        return False
+    keep_extremes(account, equity, worst)
+    book.margin_used = margin
+    account.equity = equity
+    return worst > equity_floor(account) and book.realized + lowest - book.day_start_value > market_floor(account)
 
 
 @kernel
-def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:  # noqa: PLR0915
+def _mark(market: Any, desk: Any, book: Any, account: Any, bar: Any, scaled: float) -> None:
+    """Write what book and account are worth at the close of a quiet bar."""
+    gain, loss = conversion_rates(market, desk, bar.close, bar.close + scaled)
+    marks = value(book.seen, bar, scaled, gain, loss, market.margin_fraction)
+    book.unrealized, book.worst_unrealized, book.margin_used = marks
+    equity = account.balance + book.unrealized
+    value_account(account, equity, min(account.balance + book.worst_unrealized, equity), book.margin_used)
+
+
+@kernel
+def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int]:
     """Play bars from the next one on for as long as each leaves the book as it is.
 
     Args:
@@ -91,19 +154,13 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
         return 0, 0
     until = _calm_until(quote, book, account)
     widest = _widest_spread(book)
-    floor = equity_floor(account)
-    market_value = market_floor(account)
-    drawn = account.peak_equity * (1.0 - account.max_drawdown)
-    is_open = seen.n_positions > 0
-    equity = account.equity
-    worst = account.worst_equity
-    margin = book.margin_used
-    unrealized = book.unrealized
-    worst_unrealized = book.worst_unrealized
-    atr = quote.atr
-    prev_atr = quote.prev_atr
-    close = quote.prev_close
+    bid, ask = quote.bid, quote.ask
+    reach = _reach(market, book, account, account.equity, book.margin_used, bid)
+    bid_low = bid_high = 0.0
+    gain, loss = conversion_rates(market, desk, bid, ask)
+    atr = prev_atr = quote.atr
     recent = quote.recent_at
+    scaled = scaled_before = -1.0
     i = first = row.next_bar
     last = min(row.n_bars, first + min(n_steps, desk.equity_room - account.n_equity - 2))
     n = 0
@@ -112,51 +169,56 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
         if bar.close_ns >= until:
             break
         spread = bar_spread(market, quote, bar)
-        scaled = spread * market.cost_scale
-        if spread > widest or not stays_inside(book, bar, scaled):
-            break
-        gain, loss = conversion_rates(market, desk, bar.close, bar.close + scaled)
-        if is_open:
-            money, lowest, held = drift(seen, bar, scaled, gain, loss, market.margin_fraction)
-            present = account.balance + money
-            if held > 0.0 and present < account.limits.stop_out_level * held:
+        wide = spread * market.cost_scale
+        if wide != scaled:
+            bid_low, bid_high = _bids(book, bid, ask, reach, wide)
+        if market.conversion == OWN_PRICE:
+            gain, loss = conversion_rates(market, desk, bar.close, bar.close + wide)
+        if bar.low <= bid_low or bar.high >= bid_high or spread > widest:
+            if spread > widest or not stays_inside(book, bar, wide):
                 break
-            at_worst = min(account.balance + lowest, present)
-            if present > account.peak_equity or at_worst < drawn:
-                keep_extremes(account, present, at_worst)
-                drawn = account.peak_equity * (1.0 - account.max_drawdown)
-                floor = equity_floor(account)
-            if at_worst <= floor or book.realized + lowest - book.day_start_value <= market_value:
-                break
-            equity, worst, margin = present, at_worst, held
-            unrealized, worst_unrealized = money, lowest
-            seen.equity = equity
-        prev_atr = atr
-        atr = next_atr(atr, true_range(bar, close))
-        close = bar.close
+            if seen.n_positions > 0:
+                if not _note(market, book, account, bar, wide, gain, loss):
+                    break
+                bid, ask = bar.close, bar.close + wide
+                reach = _reach(market, book, account, account.equity, book.margin_used, bid)
+                bid_low, bid_high = _bids(book, bid, ask, reach, wide)
+        if seen.n_positions > 0:
+            seen.equity = account.balance + carry(seen, bar, wide, gain, loss)
+        scaled_before, scaled = scaled, wide
         recent = next_recent(recent)
-        _show(quote, bar, spread, scaled, recent)
+        quote.highs[recent] = bar.high
+        quote.lows[recent] = bar.low + spread
         seen.bar_index += 1
         seen.last_spread = spread
         seen.price_unit_value = loss
         n = call_strategy(lane, book, bar, intents)
+        prev_atr = atr
+        atr = next_atr(atr, true_range(bar, bar_at(row.bars, i - 1).close))
         if bar.close_ns >= account.next_equity_ns:
-            value_account(account, equity, worst, margin)
+            _mark(market, desk, book, account, bar, scaled)
             write_equity_point(desk, account, bar.close_ns)
         i += 1
-    value_account(account, equity, worst, margin)
-    book.unrealized, book.worst_unrealized, book.margin_used = unrealized, worst_unrealized, margin
-    quote.atr, quote.prev_atr, quote.recent_at = atr, prev_atr, recent
-    _stand_at(row, quote, book, account, i)
+    if i > first:
+        quote.atr, quote.prev_atr, quote.recent_at = atr, prev_atr, recent
+        _mark(market, desk, book, account, bar_at(row.bars, i - 1), scaled)
+        _show_last(row, quote, i, scaled, scaled_before)
+        _stand_at(row, quote, book, account, i)
     return i - first, n
+
+
+@inline_kernel
+def _show_last(row: Any, quote: Any, i: int, scaled: float, scaled_before: float) -> None:
+    """Show the last two of the bars played, up to row `i`, to the quote, with their scaled spreads."""
+    if i - row.next_bar > 1:
+        show_price(quote, bar_at(row.bars, i - 2).close, scaled_before)
+    show_price(quote, bar_at(row.bars, i - 1).close, scaled)
 
 
 @inline_kernel
 def _stand_at(row: Any, quote: Any, book: Any, account: Any, i: int) -> None:
     """Write what follows from the last bar played, the one before row `i`."""
     n_played = i - row.next_bar
-    if n_played == 0:
-        return
     bar = bar_at(row.bars, i - 1)
     book.settled += n_played
     quote.n_bars += n_played

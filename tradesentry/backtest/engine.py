@@ -17,7 +17,7 @@ from tradesentry.core.execution.book import cancel_all, reduce_position
 from tradesentry.core.execution.costs import FAR_FUTURE_NS, conversion_rates
 from tradesentry.core.execution.decide import ask_strategy, execute, failure, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
-from tradesentry.core.execution.quiet import drift, is_quiet
+from tradesentry.core.execution.quiet import carry, is_quiet, value
 from tradesentry.core.execution.quotes import observe
 from tradesentry.core.execution.risk_manager import refresh_kelly
 from tradesentry.core.execution.settle import mark_at_quote, settle
@@ -99,7 +99,8 @@ def _settle_books(desk: Any, account: Any, now: int) -> int:
             if seen.n_positions > 0:
                 market = market_at(desk.markets, m)
                 gain, loss = conversion_rates(market, desk, bar.close, bar.close + spread)
-                marks = drift(seen, bar, spread, gain, loss, market.margin_fraction)
+                carry(seen, bar, spread, gain, loss)
+                marks = value(seen, bar, spread, gain, loss, market.margin_fraction)
                 book.unrealized, book.worst_unrealized, book.margin_used = marks
             continue
         status = settle(market_at(desk.markets, m), desk, book, account, bar, row.fine, row.fine_from, row.fine_to)
