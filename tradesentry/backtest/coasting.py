@@ -21,7 +21,7 @@ from tradesentry.core.execution.costs import FAR_FUTURE_NS, OWN_PRICE, bar_sprea
 from tradesentry.core.execution.decide import call_strategy
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import carry, stays_inside, value
-from tradesentry.core.execution.quotes import ATR_BARS, SLACK_TICKS, next_atr, next_recent, show_price, true_range
+from tradesentry.core.execution.quotes import ATR_BARS, SLACK_TICKS, show_price, track_volatility
 from tradesentry.core.utils.kernel import inline_kernel, kernel
 
 ROUNDING = 1e-12
@@ -64,61 +64,88 @@ def _widest_spread(book: Any) -> float:
 
 
 @inline_kernel
-def _reach(market: Any, book: Any, account: Any, equity: float, margin: float, bid: float) -> float:
-    """Return how far bid and ask may move until the account has something to note or a limit may act, price units.
+def _measure(market: Any, book: Any, account: Any, calm: Any, equity: float, margin: float) -> None:
+    """Write how far bid and ask may fall and rise until the account has something to note or a limit may act.
 
-    Rather too near than too far; under 0 when the next bar may do so. Prices stay within a quarter of the present one,
-    in which the margin used less than doubles and what a unit is worth changes by less than that too.
+    Rather too little than too much; under 0 when the next bar may do so. Prices stay within a quarter of the present
+    one, in which the margin used less than doubles and what a unit is worth changes by less than that too.
 
     Args:
-        market: MARKET; another market's quote converts nothing, because the run is alone.
+        market: MARKET; no other market's quote converts, because the run is alone.
         book: BOOK.
         account: ACCOUNT.
-        equity: What the account is worth at the present quote.
+        calm: CALM with the quote to count from.
+        equity: What the account is worth at that quote.
         margin: Margin used at it.
-        bid: Present bid.
     """
     seen = book.seen
-    money_per_price = 0.0
+    calm.fall = calm.rise = math.inf
+    if seen.n_positions == 0:
+        return
+    by_rise = 0.0
+    by_fall = 0.0
     for i in range(seen.n_positions):
         position = seen.positions[i]
-        rate = 2.0 * position.entry_price / (bid * bid) if market.conversion == OWN_PRICE else market.fixed_rate
-        money_per_price += position.units * rate
-    if money_per_price == 0.0:
-        return math.inf
+        own_rate = 2.0 * position.entry_price / (calm.bid * calm.bid)
+        rate = own_rate if market.conversion == OWN_PRICE else market.fixed_rate
+        if position.side > 0:
+            by_fall += position.units * rate
+        else:
+            by_rise += position.units * rate
     lowest = max(equity_floor(account), account.balance + market_floor(account) + book.day_start_value - book.realized)
     lowest = max(lowest, account.limits.stop_out_level * 2.0 * margin)
     lowest = max(lowest, account.peak_equity * (1.0 - account.max_drawdown))
-    room = min(equity - lowest, account.peak_equity - equity) - ROUNDING * account.peak_equity
-    return min(room / money_per_price, 0.25 * bid)
+    doubt = ROUNDING * account.peak_equity
+    losing = (equity - lowest - doubt) / (by_fall + by_rise)
+    gaining = (account.peak_equity - equity - doubt) / (by_fall + by_rise)
+    far = 0.25 * calm.bid
+    calm.fall = min(far, min(losing if by_fall > 0.0 else far, gaining if by_rise > 0.0 else far))
+    calm.rise = min(far, min(losing if by_rise > 0.0 else far, gaining if by_fall > 0.0 else far))
 
 
 @inline_kernel
-def _bids(book: Any, bid: float, ask: float, reach: float, scaled: float) -> tuple[float, float]:
-    """Return two bids between which a bar with this spread settles and notes nothing; rather too near than too far."""
+def _narrow(book: Any, calm: Any) -> None:
+    """Write the two bids between which a bar with the present spread settles and notes nothing."""
     slack = SLACK_TICKS * book.seen.tick
-    low_ask = max(book.quiet_low_ask, ask - reach)
-    high_ask = min(book.quiet_high_ask, ask + reach)
-    low = max(max(book.quiet_low, bid - reach), low_ask - scaled) + slack
-    high = min(min(book.quiet_high, bid + reach), high_ask - scaled) - slack
-    return low, high
+    low_ask = max(book.quiet_low_ask, calm.ask - calm.fall)
+    high_ask = min(book.quiet_high_ask, calm.ask + calm.rise)
+    calm.low = max(max(book.quiet_low, calm.bid - calm.fall), low_ask - calm.scaled) + slack
+    calm.high = min(min(book.quiet_high, calm.bid + calm.rise), high_ask - calm.scaled) - slack
 
 
-@inline_kernel
-def _note(market: Any, book: Any, account: Any, bar: Any, scaled: float, gain: float, loss: float) -> bool:
-    """Let the account note a bar that settles nothing; False, and nothing that counts is written, if a limit may act.
+@kernel
+def _change_spread(book: Any, calm: Any, spread: float, scaled: float) -> None:
+    """Go on with another spread."""
+    calm.scaled = scaled
+    _narrow(book, calm)
+    if spread > calm.widest:
+        calm.low = math.inf
 
-    What is written before is written again in the same way when the engine plays the bar.
+
+@kernel
+def _note(market: Any, desk: Any, book: Any, account: Any, bar: Any, spread: float) -> bool:
+    """Let the account note a bar that settles nothing, and count from there; False if there is more to do on it.
+
+    What is written before a False is written again in the same way when the engine plays the bar.
     """
-    money, lowest, margin = value(book.seen, bar, scaled, gain, loss, market.margin_fraction)
+    calm = desk.calm
+    if spread > calm.widest or not stays_inside(book, bar, calm.scaled):
+        return False
+    if book.seen.n_positions == 0:
+        return True
+    gain, loss = conversion_rates(market, desk, bar.close, bar.close + calm.scaled)
+    money, lowest, margin = value(book.seen, bar, calm.scaled, gain, loss, market.margin_fraction)
     equity = account.balance + money
     worst = min(account.balance + lowest, equity)
     if margin > 0.0 and equity < account.limits.stop_out_level * margin:
         return False
     keep_extremes(account, equity, worst)
-    book.margin_used = margin
-    account.equity = equity
-    return worst > equity_floor(account) and book.realized + lowest - book.day_start_value > market_floor(account)
+    if worst <= equity_floor(account) or book.realized + lowest - book.day_start_value <= market_floor(account):
+        return False
+    calm.bid, calm.ask = bar.close, bar.close + calm.scaled
+    _measure(market, book, account, calm, equity, margin)
+    _narrow(book, calm)
+    return True
 
 
 @kernel
@@ -129,6 +156,19 @@ def _mark(market: Any, desk: Any, book: Any, account: Any, bar: Any, scaled: flo
     book.unrealized, book.worst_unrealized, book.margin_used = marks
     equity = account.balance + book.unrealized
     value_account(account, equity, min(account.balance + book.worst_unrealized, equity), book.margin_used)
+
+
+@kernel
+def _set_out(desk: Any, account: Any) -> None:
+    """Write how far the account may go from the present quote."""
+    quote = quote_at(desk.quotes, 0)
+    book = book_at(desk.books, 0)
+    calm = desk.calm
+    calm.until_ns = _calm_until(quote, book, account)
+    calm.widest = _widest_spread(book)
+    calm.bid, calm.ask = quote.bid, quote.ask
+    calm.scaled = -1.0
+    _measure(market_at(desk.markets, 0), book, account, calm, account.equity, book.margin_used)
 
 
 @kernel
@@ -150,76 +190,54 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     book = book_at(desk.books, 0)
     lane = lane_at(desk.lanes, 0)
     seen = book.seen
+    calm = desk.calm
     if book.n_queue > 0 or quote.n_bars <= ATR_BARS:
         return 0, 0
-    until = _calm_until(quote, book, account)
-    widest = _widest_spread(book)
-    bid, ask = quote.bid, quote.ask
-    reach = _reach(market, book, account, account.equity, book.margin_used, bid)
-    bid_low = bid_high = 0.0
-    gain, loss = conversion_rates(market, desk, bid, ask)
-    atr = prev_atr = quote.atr
-    recent = quote.recent_at
-    scaled = scaled_before = -1.0
+    _set_out(desk, account)
     i = first = row.next_bar
     last = min(row.n_bars, first + min(n_steps, desk.equity_room - account.n_equity - 2))
     n = 0
+    # Nearly every bar is calm, so what such a bar needs is read and written in memory: the loop calls the strategy,
+    # and a call saves no registers.
     while i < last and n == 0:
         bar = bar_at(row.bars, i)
-        if bar.close_ns >= until:
+        if bar.close_ns >= calm.until_ns:
             break
         spread = bar_spread(market, quote, bar)
-        wide = spread * market.cost_scale
-        if wide != scaled:
-            bid_low, bid_high = _bids(book, bid, ask, reach, wide)
-        if market.conversion == OWN_PRICE:
-            gain, loss = conversion_rates(market, desk, bar.close, bar.close + wide)
-        if bar.low <= bid_low or bar.high >= bid_high or spread > widest:
-            if spread > widest or not stays_inside(book, bar, wide):
-                break
-            if seen.n_positions > 0:
-                if not _note(market, book, account, bar, wide, gain, loss):
-                    break
-                bid, ask = bar.close, bar.close + wide
-                reach = _reach(market, book, account, account.equity, book.margin_used, bid)
-                bid_low, bid_high = _bids(book, bid, ask, reach, wide)
+        scaled = spread * market.cost_scale
+        if scaled != calm.scaled:
+            _change_spread(book, calm, spread, scaled)
+        if (bar.low <= calm.low or bar.high >= calm.high) and not _note(market, desk, book, account, bar, spread):
+            break
+        gain, loss = conversion_rates(market, desk, bar.close, bar.close + scaled)
+        show_price(quote, bar.close, scaled)
+        quote.prev_atr = quote.atr
+        track_volatility(quote, bar, bar_at(row.bars, i - 1).close, spread)
         if seen.n_positions > 0:
-            seen.equity = account.balance + carry(seen, bar, wide, gain, loss)
-        scaled_before, scaled = scaled, wide
-        recent = next_recent(recent)
-        quote.highs[recent] = bar.high
-        quote.lows[recent] = bar.low + spread
+            seen.equity = account.balance + carry(seen, bar, scaled, gain, loss)
         seen.bar_index += 1
         seen.last_spread = spread
         seen.price_unit_value = loss
         n = call_strategy(lane, book, bar, intents)
-        prev_atr = atr
-        atr = next_atr(atr, true_range(bar, bar_at(row.bars, i - 1).close))
         if bar.close_ns >= account.next_equity_ns:
-            _mark(market, desk, book, account, bar, scaled)
+            _mark(market, desk, book, account, bar, calm.scaled)
             write_equity_point(desk, account, bar.close_ns)
         i += 1
     if i > first:
-        quote.atr, quote.prev_atr, quote.recent_at = atr, prev_atr, recent
-        _mark(market, desk, book, account, bar_at(row.bars, i - 1), scaled)
-        _show_last(row, quote, i, scaled, scaled_before)
-        _stand_at(row, quote, book, account, i)
+        _arrive(desk, account, i)
     return i - first, n
 
 
-@inline_kernel
-def _show_last(row: Any, quote: Any, i: int, scaled: float, scaled_before: float) -> None:
-    """Show the last two of the bars played, up to row `i`, to the quote, with their scaled spreads."""
-    if i - row.next_bar > 1:
-        show_price(quote, bar_at(row.bars, i - 2).close, scaled_before)
-    show_price(quote, bar_at(row.bars, i - 1).close, scaled)
-
-
-@inline_kernel
-def _stand_at(row: Any, quote: Any, book: Any, account: Any, i: int) -> None:
-    """Write what follows from the last bar played, the one before row `i`."""
-    n_played = i - row.next_bar
+@kernel
+def _arrive(desk: Any, account: Any, i: int) -> None:
+    """Write what follows from the last of the bars played, the one before row `i`."""
+    row = series_at(desk.series, 0)
+    quote = quote_at(desk.quotes, 0)
+    book = book_at(desk.books, 0)
+    market = market_at(desk.markets, 0)
     bar = bar_at(row.bars, i - 1)
+    _mark(market, desk, book, account, bar, book.seen.last_spread * market.cost_scale)
+    n_played = i - row.next_bar
     book.settled += n_played
     quote.n_bars += n_played
     quote.is_gap = bar.open_ns > bar_at(row.bars, i - 2).close_ns
