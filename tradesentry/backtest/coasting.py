@@ -10,6 +10,7 @@ the engine because it may be left out: the result is the same.
 import math
 from typing import Any
 
+from tradesentry.core.domain.records import BAR
 from tradesentry.core.execution.account import (
     equity_floor,
     keep_extremes,
@@ -22,8 +23,11 @@ from tradesentry.core.execution.decide import call_strategy
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import carry, stays_inside, value
 from tradesentry.core.execution.quotes import ATR_BARS, SLACK_TICKS, show_price, track_volatility
-from tradesentry.core.utils.kernel import inline_kernel, kernel
+from tradesentry.core.utils.kernel import inline_kernel, kernel, prefetch
 
+BAR_BYTES = BAR.itemsize
+LOOK_AHEAD_BARS = 16
+"""Bars that are fetched ahead: the processor does so by itself, but not over the end of a page of memory."""
 ROUNDING = 1e-12
 """Share of the account by which sums of its money may come out wrong, generously."""
 
@@ -201,6 +205,7 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     # and a call saves no registers.
     while i < last and n == 0:
         bar = bar_at(row.bars, i)
+        prefetch(row.bars + (i + LOOK_AHEAD_BARS) * BAR_BYTES)
         if bar.close_ns >= calm.until_ns:
             break
         spread = bar_spread(market, quote, bar)

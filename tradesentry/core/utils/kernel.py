@@ -310,7 +310,7 @@ def function_at(signature: Any) -> Any:
             callee = builder.inttoptr(arguments[0], kind.as_pointer())
             result, values = signature.return_type, arguments[1:]
             status, value = convention.call_function(builder, callee, result, signature.args, values)
-            return builder.select(status.is_error, context.get_constant(result, -1), value)
+            return builder.select(status.is_ok, value, context.get_constant(result, -1))
 
         return signature.return_type(types.int64, *signature.args), codegen
 
