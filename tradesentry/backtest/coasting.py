@@ -22,7 +22,7 @@ from tradesentry.core.execution.costs import FAR_FUTURE_NS, OWN_PRICE, bar_sprea
 from tradesentry.core.execution.decide import call_strategy
 from tradesentry.core.execution.desk import bar_at, book_at, lane_at, market_at, quote_at, series_at
 from tradesentry.core.execution.quiet import carry, stays_inside, value
-from tradesentry.core.execution.quotes import ATR_BARS, SLACK_TICKS, show_price, track_volatility
+from tradesentry.core.execution.quotes import ATR_BARS, SLACK_TICKS, keep_recent, next_atr, show_price, true_range
 from tradesentry.core.utils.kernel import inline_kernel, kernel, prefetch
 
 BAR_BYTES = BAR.itemsize
@@ -103,8 +103,8 @@ def _measure(market: Any, book: Any, account: Any, calm: Any, equity: float, mar
     losing = (equity - lowest - doubt) / (by_fall + by_rise)
     gaining = (account.peak_equity - equity - doubt) / (by_fall + by_rise)
     far = 0.25 * calm.bid
-    calm.fall = min(far, min(losing if by_fall > 0.0 else far, gaining if by_rise > 0.0 else far))
-    calm.rise = min(far, min(losing if by_rise > 0.0 else far, gaining if by_fall > 0.0 else far))
+    calm.fall = min(far, losing if by_fall > 0.0 else far, gaining if by_rise > 0.0 else far)
+    calm.rise = min(far, losing if by_rise > 0.0 else far, gaining if by_fall > 0.0 else far)
 
 
 @inline_kernel
@@ -113,14 +113,15 @@ def _narrow(book: Any, calm: Any) -> None:
     slack = SLACK_TICKS * book.seen.tick
     low_ask = max(book.quiet_low_ask, calm.ask - calm.fall)
     high_ask = min(book.quiet_high_ask, calm.ask + calm.rise)
-    calm.low = max(max(book.quiet_low, calm.bid - calm.fall), low_ask - calm.scaled) + slack
-    calm.high = min(min(book.quiet_high, calm.bid + calm.rise), high_ask - calm.scaled) - slack
+    calm.low = max(book.quiet_low, calm.bid - calm.fall, low_ask - calm.scaled) + slack
+    calm.high = min(book.quiet_high, calm.bid + calm.rise, high_ask - calm.scaled) - slack
 
 
 @kernel
-def _change_spread(book: Any, calm: Any, spread: float, scaled: float) -> None:
+def _change_spread(market: Any, book: Any, calm: Any, spread: float) -> None:
     """Go on with another spread."""
-    calm.scaled = scaled
+    calm.spread = spread
+    calm.scaled = spread * market.cost_scale
     _narrow(book, calm)
     if spread > calm.widest:
         calm.low = math.inf
@@ -171,7 +172,7 @@ def _set_out(desk: Any, account: Any) -> None:
     calm.until_ns = _calm_until(quote, book, account)
     calm.widest = _widest_spread(book)
     calm.bid, calm.ask = quote.bid, quote.ask
-    calm.scaled = -1.0
+    calm.spread = -1.0
     _measure(market_at(desk.markets, 0), book, account, calm, account.equity, book.margin_used)
 
 
@@ -198,26 +199,28 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
     if book.n_queue > 0 or quote.n_bars <= ATR_BARS:
         return 0, 0
     _set_out(desk, account)
+    bars = row.bars
     i = first = row.next_bar
     last = min(row.n_bars, first + min(n_steps, desk.equity_room - account.n_equity - 2))
     n = 0
     # Nearly every bar is calm, so what such a bar needs is read and written in memory: the loop calls the strategy,
     # and a call saves no registers.
     while i < last and n == 0:
-        bar = bar_at(row.bars, i)
-        prefetch(row.bars + (i + LOOK_AHEAD_BARS) * BAR_BYTES)
+        bar = bar_at(bars, i)
+        prefetch(bars + (i + LOOK_AHEAD_BARS) * BAR_BYTES)
         if bar.close_ns >= calm.until_ns:
             break
         spread = bar_spread(market, quote, bar)
-        scaled = spread * market.cost_scale
-        if scaled != calm.scaled:
-            _change_spread(book, calm, spread, scaled)
+        if spread != calm.spread:
+            _change_spread(market, book, calm, spread)
+        scaled = calm.scaled
         if (bar.low <= calm.low or bar.high >= calm.high) and not _note(market, desk, book, account, bar, spread):
             break
         gain, loss = conversion_rates(market, desk, bar.close, bar.close + scaled)
         show_price(quote, bar.close, scaled)
         quote.prev_atr = quote.atr
-        track_volatility(quote, bar, bar_at(row.bars, i - 1).close, spread)
+        quote.atr = next_atr(quote.atr, true_range(bar, bar_at(bars, i - 1).close))
+        keep_recent(quote, bar, spread)
         if seen.n_positions > 0:
             seen.equity = account.balance + carry(seen, bar, scaled, gain, loss)
         seen.bar_index += 1
@@ -225,7 +228,7 @@ def coast(desk: Any, account: Any, intents: Any, n_steps: int) -> tuple[int, int
         seen.price_unit_value = loss
         n = call_strategy(lane, book, bar, intents)
         if bar.close_ns >= account.next_equity_ns:
-            _mark(market, desk, book, account, bar, calm.scaled)
+            _mark(market, desk, book, account, bar, scaled)
             write_equity_point(desk, account, bar.close_ns)
         i += 1
     if i > first:

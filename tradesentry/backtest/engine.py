@@ -153,8 +153,9 @@ def _execute_all(desk: Any, account: Any, intents: Any, n: int, now: int) -> int
 
 
 @inline_kernel
-def _move_on(desk: Any, now: int) -> None:
-    """Advance the series that had a bar at this instant."""
+def _move_on(desk: Any, now: int) -> int:
+    """Advance the series that had a bar at this instant; return the next instant, as `next_instant`."""
+    soonest = FAR_FUTURE_NS
     for m in range(desk.n_markets):
         row = series_at(desk.series, m)
         if row.next_close_ns == now:
@@ -162,6 +163,8 @@ def _move_on(desk: Any, now: int) -> None:
             # Many series are too many streams for the processor to foresee.
             prefetch(row.bars + (row.next_bar + LOOK_AHEAD_BARS) * BAR_BYTES)
             row.next_close_ns = bar_at(row.bars, row.next_bar).close_ns if row.next_bar < row.n_bars else FAR_FUTURE_NS
+        soonest = min(soonest, row.next_close_ns)
+    return soonest
 
 
 @inline_kernel
@@ -207,8 +210,8 @@ def run(desks: Any, accounts: Any, intents: Any) -> int:
     account = accounts[0]
     room = ROOM_PER_LANE * desk.n_lanes
     alone = is_alone(desk)
+    now = next_instant(desk)
     while desk.steps_left > 0:
-        now = next_instant(desk)
         if now >= FAR_FUTURE_NS:
             return OK
         if account.n_trades + room > desk.trade_room:
@@ -222,11 +225,12 @@ def run(desks: Any, accounts: Any, intents: Any) -> int:
             return status
         if now >= account.next_equity_ns:
             write_equity_point(desk, account, now)
-        _move_on(desk, now)
+        now = _move_on(desk, now)
         desk.steps_left -= 1
         if alone and desk.steps_left > 0:
             played, n = coast(desk, account, intents, desk.steps_left)
             desk.steps_left -= played
+            now = next_instant(desk)
             if n < 0:
                 return failure(n)
             if n > 0:

@@ -29,7 +29,8 @@ CALM = aligned(  # how far a lone account may go without anything to settle or t
     ("until_ns", "i8"),  # the first close that may change something
     ("low", "f8"),  # bids between which a bar with the present spread is calm
     ("high", "f8"),
-    ("scaled", "f8"),  # the present spread, with the cost scale
+    ("spread", "f8"),  # the present one, before the cost scale
+    ("scaled", "f8"),  # with it
     ("widest", "f8"),  # spread above which a resting order is pulled, before the cost scale
     ("bid", "f8"),  # quote from which `fall` and `rise` count
     ("ask", "f8"),

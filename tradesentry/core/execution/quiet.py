@@ -1,8 +1,8 @@
 """Know when a bar settles nothing, so that most bars cost a few comparisons.
 
 After a bar was settled, `refresh_quiet` writes the prices and the time up to which no stop, target, order or schedule
-of the book can be touched. A bar inside them has the same outcome through `carry` and `value` as through `settle`, to the last bit;
-a test plays both ways. Whoever changes a book between bars calls `disturb`.
+of the book can be touched. A bar inside them has the same outcome through `carry` and `value` as through `settle`, to
+the last bit; a test plays both ways. Whoever changes a book between bars calls `disturb`.
 """
 
 import math

@@ -40,22 +40,28 @@ def next_recent(row: int) -> int:
 
 
 @inline_kernel
-def track_volatility(quote: Any, bar: Any, prev_close: float, spread: float) -> None:
+def keep_recent(quote: Any, bar: Any, spread: float) -> None:
+    """Add a bar to the rings of recent extremes; `spread` is that before the cost scale."""
+    row = next_recent(quote.recent_at)
+    quote.recent_at = row
+    quote.highs[row] = bar.high
+    quote.lows[row] = bar.low + spread
+
+
+@inline_kernel
+def _track_volatility(quote: Any, bar: Any, spread: float) -> None:
     """Update the ATR and the rings of the highest bids and lowest asks, the prices at which one leaves.
 
     `spread` is that before the cost scale: where a stop trails is a decision.
     """
     n = quote.n_bars
     if n > ATR_BARS:
-        quote.atr = next_atr(quote.atr, true_range(bar, prev_close))
+        quote.atr = next_atr(quote.atr, true_range(bar, quote.prev_close))
     elif n > 0:
-        quote.atr_sum += true_range(bar, prev_close)
+        quote.atr_sum += true_range(bar, quote.prev_close)
         if n == ATR_BARS:
             quote.atr = quote.atr_sum / ATR_BARS
-    row = next_recent(quote.recent_at)
-    quote.recent_at = row
-    quote.highs[row] = bar.high
-    quote.lows[row] = bar.low + spread
+    keep_recent(quote, bar, spread)
 
 
 @kernel
@@ -97,7 +103,7 @@ def observe(market: Any, quote: Any, bar: Any) -> int:
     spread = bar_spread(market, quote, bar)
     show_price(quote, bar.close, spread * market.cost_scale)
     quote.prev_atr = quote.atr
-    track_volatility(quote, bar, quote.prev_close, spread)
+    _track_volatility(quote, bar, spread)
     quote.is_gap = quote.n_bars > 0 and bar.open_ns > quote.last_close_ns
     quote.spread = spread
     quote.prev_close = bar.close
