@@ -262,12 +262,13 @@ def new_rules(
         kelly_cap: Lower the risk by a quarter of Kelly.
     """
     rules = new_records(1, RULES)
-    rules.bar_ns, rules.warmup_bars = bar_ns, warmup_bars
-    rules.weekend_flatten = weekend == "flatten"
-    rules.weekend_lead_ns = weekend_lead * NS_PER_MINUTE
-    rules.no_entry_lead_ns = weekend_no_entry * NS_PER_MINUTE
-    rules.uses_news, rules.requires_calendar, rules.news_flatten = news, require_calendar, flatten_before
-    rules.max_spread = (max_spread or 0.0) * pip
-    rules.target_volatility = target_volatility or 0.0
-    rules.kelly_cap = kelly_cap
+    row = plain_record(rules)
+    row["bar_ns"], row["warmup_bars"] = bar_ns, warmup_bars
+    row["weekend_flatten"] = weekend == "flatten"
+    row["weekend_lead_ns"] = weekend_lead * NS_PER_MINUTE
+    row["no_entry_lead_ns"] = weekend_no_entry * NS_PER_MINUTE
+    row["uses_news"], row["requires_calendar"], row["news_flatten"] = news, require_calendar, flatten_before
+    row["max_spread"] = (max_spread or 0.0) * pip
+    row["target_volatility"] = target_volatility or 0.0
+    row["kelly_cap"] = kelly_cap
     return rules
