@@ -16,7 +16,7 @@ from tradesentry.core.domain.orders import Status
 from tradesentry.core.domain.records import BAR, BOOK, EQUITY, INTENT, N_INTENTS, QUOTE, REJECT, TRADE
 from tradesentry.core.domain.run_records import DESK, LANE, PAIR, SERIES
 from tradesentry.core.execution.costs import FAR_FUTURE_NS
-from tradesentry.core.utils.kernel import address_of, native_address, new_records
+from tradesentry.core.utils.kernel import address_of, native_address, new_records, plain_record
 
 NO_BARS = np.zeros(0, BAR)
 STEPS_PER_CALL = 1_000_000
@@ -93,22 +93,23 @@ class Arena:
     def _new_series(self) -> np.recarray[Any, Any]:
         series = new_records(len(self.bars), SERIES)
         for m, (bars, fine) in enumerate(zip(self.bars, self.fine, strict=True)):
-            row = series[m]
-            row.bars, row.n_bars = address_of(bars), len(bars)
-            row.next_close_ns = bars["close_ns"][0] if len(bars) else FAR_FUTURE_NS
-            row.fine, row.n_fine = address_of(fine), len(fine)
+            row = plain_record(series, m)
+            row["bars"], row["n_bars"] = address_of(bars), len(bars)
+            row["next_close_ns"] = bars["close_ns"][0] if len(bars) else FAR_FUTURE_NS
+            row["fine"], row["n_fine"] = address_of(fine), len(fine)
         return series
 
     def _fill_lanes(self) -> None:
         for b, lane in enumerate(self.lanes):
-            book, row, market = self.books[b], self.lane_rows[b], self.markets[lane.market]
-            book.market = row.market = lane.market
-            book.variant, book.app = lane.variant, lane.app
-            book.rules = lane.rules
+            book, row = plain_record(self.books, b), plain_record(self.lane_rows, b)
+            market = plain_record(self.markets, lane.market)
+            book["market"] = row["market"] = lane.market
+            book["variant"], book["app"] = lane.variant, lane.app
+            book["rules"] = lane.rules
             for name in ("tick", "pip", "unit_step", "unit_min"):
-                book.seen[name] = market[name]
-            row.step = native_address(self.step)
-            row.params, row.state = address_of(lane.params), address_of(lane.state)
+                book["seen"][name] = market[name]
+            row["step"] = native_address(self.step)
+            row["params"], row["state"] = address_of(lane.params), address_of(lane.state)
 
     def warm_up(self) -> None:
         """Load the compiled loops without playing a bar; compiles them where no cache has them yet."""
@@ -172,7 +173,7 @@ class Arena:
 
     def _lay_out(self) -> None:
         """Write the addresses and lengths of all memory into the desk."""
-        desk = self.desk[0]
+        desk = plain_record(self.desk)
         for name, records in (
             ("markets", self.markets),
             ("quotes", self.quotes),
@@ -185,8 +186,9 @@ class Arena:
             ("rejects", self.rejects),
         ):
             desk[name] = address_of(records)
-        desk.n_markets, desk.n_lanes = len(self.markets), len(self.lanes)
-        desk.trade_room, desk.equity_room, desk.reject_room = len(self.trades), len(self.equity), len(self.rejects)
+        desk["n_markets"], desk["n_lanes"] = len(self.markets), len(self.lanes)
+        desk["trade_room"], desk["equity_room"] = len(self.trades), len(self.equity)
+        desk["reject_room"] = len(self.rejects)
 
     def _failure(self, status: int) -> TradeSentryError:
         row = min(range(len(self.series)), key=lambda m: int(self.series["next_close_ns"][m]))

@@ -17,7 +17,7 @@ from tradesentry.core.execution.book import cancel_all, reduce_position
 from tradesentry.core.execution.costs import FAR_FUTURE_NS, conversion_rates
 from tradesentry.core.execution.decide import ask_strategy, execute, failure, goes_before
 from tradesentry.core.execution.desk import bar_at, book_at, equity_at, lane_at, market_at, quote_at, series_at
-from tradesentry.core.execution.quiet import drift, is_quiet
+from tradesentry.core.execution.quiet import carry, is_quiet, value
 from tradesentry.core.execution.quotes import observe
 from tradesentry.core.execution.risk_manager import refresh_kelly
 from tradesentry.core.execution.settle import mark_at_quote, settle
@@ -99,7 +99,8 @@ def _settle_books(desk: Any, account: Any, now: int) -> int:
             if seen.n_positions > 0:
                 market = market_at(desk.markets, m)
                 gain, loss = conversion_rates(market, desk, bar.close, bar.close + spread)
-                marks = drift(seen, bar, spread, gain, loss, market.margin_fraction)
+                carry(seen, bar, spread, gain, loss)
+                marks = value(seen, bar, spread, gain, loss, market.margin_fraction)
                 book.unrealized, book.worst_unrealized, book.margin_used = marks
             continue
         status = settle(market_at(desk.markets, m), desk, book, account, bar, row.fine, row.fine_from, row.fine_to)
@@ -152,8 +153,9 @@ def _execute_all(desk: Any, account: Any, intents: Any, n: int, now: int) -> int
 
 
 @inline_kernel
-def _move_on(desk: Any, now: int) -> None:
-    """Advance the series that had a bar at this instant."""
+def _move_on(desk: Any, now: int) -> int:
+    """Advance the series that had a bar at this instant; return the next instant, as `next_instant`."""
+    soonest = FAR_FUTURE_NS
     for m in range(desk.n_markets):
         row = series_at(desk.series, m)
         if row.next_close_ns == now:
@@ -161,6 +163,8 @@ def _move_on(desk: Any, now: int) -> None:
             # Many series are too many streams for the processor to foresee.
             prefetch(row.bars + (row.next_bar + LOOK_AHEAD_BARS) * BAR_BYTES)
             row.next_close_ns = bar_at(row.bars, row.next_bar).close_ns if row.next_bar < row.n_bars else FAR_FUTURE_NS
+        soonest = min(soonest, row.next_close_ns)
+    return soonest
 
 
 @inline_kernel
@@ -206,8 +210,8 @@ def run(desks: Any, accounts: Any, intents: Any) -> int:
     account = accounts[0]
     room = ROOM_PER_LANE * desk.n_lanes
     alone = is_alone(desk)
+    now = next_instant(desk)
     while desk.steps_left > 0:
-        now = next_instant(desk)
         if now >= FAR_FUTURE_NS:
             return OK
         if account.n_trades + room > desk.trade_room:
@@ -221,11 +225,12 @@ def run(desks: Any, accounts: Any, intents: Any) -> int:
             return status
         if now >= account.next_equity_ns:
             write_equity_point(desk, account, now)
-        _move_on(desk, now)
+        now = _move_on(desk, now)
         desk.steps_left -= 1
         if alone and desk.steps_left > 0:
             played, n = coast(desk, account, intents, desk.steps_left)
             desk.steps_left -= played
+            now = next_instant(desk)
             if n < 0:
                 return failure(n)
             if n > 0:

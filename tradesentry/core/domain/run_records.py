@@ -25,6 +25,19 @@ LANE = aligned(  # one strategy on one market; row i belongs to BOOK row i
     ("state", "i8"),  # address of the state record
 )
 
+CALM = aligned(  # how far a lone account may go without anything to settle or to note (`backtest.coasting`)
+    ("until_ns", "i8"),  # the first close that may change something
+    ("low", "f8"),  # bids between which a bar with the present spread is calm
+    ("high", "f8"),
+    ("spread", "f8"),  # the present one, before the cost scale
+    ("scaled", "f8"),  # with it
+    ("widest", "f8"),  # spread above which a resting order is pulled, before the cost scale
+    ("bid", "f8"),  # quote from which `fall` and `rise` count
+    ("ask", "f8"),
+    ("fall", "f8"),  # how far both prices may fall before the account has something to note
+    ("rise", "f8"),
+)
+
 DESK = aligned(  # where all the memory of a run lies: addresses of record arrays, with their lengths
     ("markets", "i8"),
     ("quotes", "i8"),
@@ -40,5 +53,6 @@ DESK = aligned(  # where all the memory of a run lies: addresses of record array
     ("trade_room", "i8"),
     ("equity_room", "i8"),
     ("reject_room", "i8"),
+    ("calm", CALM),
     ("steps_left", "i8"),  # instants that the engine may still play before it comes back
 )

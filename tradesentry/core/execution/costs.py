@@ -168,13 +168,10 @@ def _refresh_floor(market: Any, quote: Any, ts_ns: int) -> None:
 @inline_kernel
 def bar_spread(market: Any, quote: Any, bar: Any) -> float:
     """Return the spread of `bar` after the market's floor, before the cost scale, price units."""
-    spread = bar.spread
-    if spread > 0.0 and spread >= market.min_spread:
-        return spread
+    if bar.spread > 0.0:
+        return max(bar.spread, market.min_spread)
     if bar.open_ns >= quote.floor_until_ns:
         _refresh_floor(market, quote, bar.open_ns)
-    if spread > 0.0:
-        return max(spread, market.min_spread)
     return quote.floor_spread
 
 

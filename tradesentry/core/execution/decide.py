@@ -117,11 +117,11 @@ def call_strategy(lane: Any, book: Any, bar: Any, intents: Any) -> int:
         intents: INTENT array to write into.
     """
     n = step_at(lane.step, opaque_at(lane.params, 0), opaque_at(lane.state, 0), bar, book.seen, intents)
+    if n <= 0:
+        return n
     if n >= intents.shape[0]:
         return -FULL_INTENTS
-    if n > 0 and book.seen.bar_index <= book.rules.warmup_bars:
-        return 0
-    return n
+    return 0 if book.seen.bar_index <= book.rules.warmup_bars else n
 
 
 @inline_kernel

@@ -174,10 +174,11 @@ def cluster_risk(desk: Any, index: int, enough: float) -> float:
     n = desk.n_markets
     gross = 0.0
     for i in range(n):
-        quote_at(desk.quotes, i).cluster = 0
         gross += abs(quote_at(desk.quotes, i).signed_risk)
     if gross <= enough:
         return gross
+    for i in range(n):
+        quote_at(desk.quotes, i).cluster = 0
     quote_at(desk.quotes, index).cluster = 1
     has_grown = True
     while has_grown:

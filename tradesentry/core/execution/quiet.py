@@ -1,8 +1,8 @@
 """Know when a bar settles nothing, so that most bars cost a few comparisons.
 
 After a bar was settled, `refresh_quiet` writes the prices and the time up to which no stop, target, order or schedule
-of the book can be touched. A bar inside them has the same outcome through `drift` as through `settle`, to the last bit;
-a test plays both ways. Whoever changes a book between bars calls `disturb`.
+of the book can be touched. A bar inside them has the same outcome through `carry` and `value` as through `settle`, to
+the last bit; a test plays both ways. Whoever changes a book between bars calls `disturb`.
 """
 
 import math
@@ -106,8 +106,38 @@ def is_quiet(book: Any, bar: Any, spread: float) -> bool:
 
 
 @inline_kernel
-def drift(seen: Any, bar: Any, spread: float, gain: float, loss: float, fraction: float) -> tuple[float, float, float]:
-    """Carry the open positions over a quiet bar: excursions and marks, as `settle` would write them.
+def carry(seen: Any, bar: Any, spread: float, gain: float, loss: float) -> float:
+    """Carry the open positions over a quiet bar: widen their excursions, return what they are worth at its close.
+
+    Args:
+        seen: VIEW with the positions.
+        bar: BAR.
+        spread: Its spread with the cost scale.
+        gain: Conversion rate of gains (`conversion_rates`).
+        loss: Conversion rate of losses.
+    """
+    unrealized = 0.0
+    for i in range(seen.n_positions):
+        position = seen.positions[i]
+        entry = position.entry_price
+        if position.side > 0:
+            gained = bar.close - entry
+            ahead = bar.high - entry
+            against = entry - bar.low
+        else:
+            gained = entry - (bar.close + spread)
+            ahead = entry - (bar.low + spread)
+            against = bar.high + spread - entry
+        position.mfe = max(position.mfe, ahead)
+        position.mae = max(position.mae, against)
+        money = gained * position.units
+        unrealized += money * (gain if money > 0.0 else loss)
+    return unrealized
+
+
+@inline_kernel
+def value(seen: Any, bar: Any, spread: float, gain: float, loss: float, fraction: float) -> tuple[float, float, float]:
+    """Return what the open positions are worth on a quiet bar, as `settle` marks them.
 
     Args:
         seen: VIEW with the positions.
@@ -120,26 +150,23 @@ def drift(seen: Any, bar: Any, spread: float, gain: float, loss: float, fraction
     Returns:
         Unrealized, the same at the adverse extreme, and margin used, account currency.
     """
-    ask = bar.close + spread
     unrealized = 0.0
     worst = 0.0
     margin = 0.0
     for i in range(seen.n_positions):
         position = seen.positions[i]
         entry = position.entry_price
-        units = position.units
         if position.side > 0:
             price = bar.close
-            adverse = bar.low
-            position.mfe = max(position.mfe, bar.high - entry)
+            gained = price - entry
+            at_worst = bar.low - entry
         else:
-            price = ask
-            adverse = bar.high + spread
-            position.mfe = max(position.mfe, entry - (bar.low + spread))
-        side = position.side
-        position.mae = max(position.mae, side * (entry - adverse))
-        money = side * (price - entry) * units
-        lowest = side * (adverse - entry) * units
+            price = bar.close + spread
+            gained = entry - price
+            at_worst = entry - (bar.high + spread)
+        units = position.units
+        money = gained * units
+        lowest = at_worst * units
         unrealized += money * (gain if money > 0.0 else loss)
         worst += lowest * (gain if lowest > 0.0 else loss)
         margin += units * price * loss * fraction

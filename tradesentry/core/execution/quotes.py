@@ -40,6 +40,15 @@ def next_recent(row: int) -> int:
 
 
 @inline_kernel
+def keep_recent(quote: Any, bar: Any, spread: float) -> None:
+    """Add a bar to the rings of recent extremes; `spread` is that before the cost scale."""
+    row = next_recent(quote.recent_at)
+    quote.recent_at = row
+    quote.highs[row] = bar.high
+    quote.lows[row] = bar.low + spread
+
+
+@inline_kernel
 def _track_volatility(quote: Any, bar: Any, spread: float) -> None:
     """Update the ATR and the rings of the highest bids and lowest asks, the prices at which one leaves.
 
@@ -52,10 +61,7 @@ def _track_volatility(quote: Any, bar: Any, spread: float) -> None:
         quote.atr_sum += true_range(bar, quote.prev_close)
         if n == ATR_BARS:
             quote.atr = quote.atr_sum / ATR_BARS
-    row = next_recent(quote.recent_at)
-    quote.recent_at = row
-    quote.highs[row] = bar.high
-    quote.lows[row] = bar.low + spread
+    keep_recent(quote, bar, spread)
 
 
 @kernel

@@ -17,7 +17,7 @@ from tradesentry.core.domain.instruments import Instrument
 from tradesentry.core.domain.records import ACCOUNT, HOURS_PER_WEEK, N_CURRENCIES, RULES
 from tradesentry.core.execution.costs import Conversion
 from tradesentry.core.utils.config_model import FrozenModel
-from tradesentry.core.utils.kernel import new_records
+from tradesentry.core.utils.kernel import new_records, plain_record
 
 NS_PER_MINUTE = 60_000_000_000
 QUIET_HOURS = {20: 1.5, 21: 2.5, 22: 2.0, 23: 1.4, 0: 1.2, 1: 1.1, 2: 1.1, 3: 1.1, 4: 1.1, 5: 1.1}
@@ -219,12 +219,14 @@ def new_account(capital: float, limits: LimitSettings, *, n_currencies: int, equ
     if not capital > 0:
         raise ConfigError(f"Capital is {capital}; it must be positive. Set it with --capital 10000.")
     account = new_records(1, ACCOUNT)
+    row = plain_record(account)
     for name in ("balance", "equity", "worst_equity", "free_margin", "peak_equity", "day_start_equity"):
-        account[name] = capital
-    account.currency, account.n_currencies, account.equity_step_ns = 0, n_currencies, equity_step_ns
-    account.kelly_fraction = np.nan
+        row[name] = capital
+    row["n_currencies"], row["equity_step_ns"] = n_currencies, equity_step_ns
+    row["kelly_fraction"] = np.nan
+    allowed = row["limits"]
     for name in type(limits).model_fields:
-        account["limits"][name] = getattr(limits, name)
+        allowed[name] = getattr(limits, name)
     return account
 
 
@@ -260,12 +262,13 @@ def new_rules(
         kelly_cap: Lower the risk by a quarter of Kelly.
     """
     rules = new_records(1, RULES)
-    rules.bar_ns, rules.warmup_bars = bar_ns, warmup_bars
-    rules.weekend_flatten = weekend == "flatten"
-    rules.weekend_lead_ns = weekend_lead * NS_PER_MINUTE
-    rules.no_entry_lead_ns = weekend_no_entry * NS_PER_MINUTE
-    rules.uses_news, rules.requires_calendar, rules.news_flatten = news, require_calendar, flatten_before
-    rules.max_spread = (max_spread or 0.0) * pip
-    rules.target_volatility = target_volatility or 0.0
-    rules.kelly_cap = kelly_cap
+    row = plain_record(rules)
+    row["bar_ns"], row["warmup_bars"] = bar_ns, warmup_bars
+    row["weekend_flatten"] = weekend == "flatten"
+    row["weekend_lead_ns"] = weekend_lead * NS_PER_MINUTE
+    row["no_entry_lead_ns"] = weekend_no_entry * NS_PER_MINUTE
+    row["uses_news"], row["requires_calendar"], row["news_flatten"] = news, require_calendar, flatten_before
+    row["max_spread"] = (max_spread or 0.0) * pip
+    row["target_volatility"] = target_volatility or 0.0
+    row["kelly_cap"] = kelly_cap
     return rules

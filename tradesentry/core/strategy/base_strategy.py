@@ -79,7 +79,7 @@ class BaseStrategy:
     @classmethod
     def params_dtype(cls) -> np.dtype[Any]:
         """Return the layout of the parameter record."""
-        return params_dtype(cls.Config, cls.EXTRA_PARAMS)
+        return _params_dtype(cls.Config, tuple(cls.EXTRA_PARAMS))
 
     @classmethod
     def fill_params(cls, config: Any, record: Any) -> None:
@@ -129,6 +129,11 @@ class BaseStrategy:
     def pointer(cls) -> Any:
         """Return `step` as a first-class function for the engine loops; compiled at the first call."""
         return _pointer(cls.step, cls.params_dtype(), cls.STATE)
+
+
+@cache
+def _params_dtype(model: type[StrategyConfig], extra: tuple[tuple[str, Any], ...]) -> np.dtype[Any]:
+    return params_dtype(model, list(extra))
 
 
 @cache

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from tradesentry.core.utils.config_model import FrozenModel
-from tradesentry.core.utils.kernel import new_records
+from tradesentry.core.utils.kernel import new_records, plain_record
 
 Pips = Annotated[float, Field(json_schema_extra={"unit": "pips"})]
 """A distance in pips of the instrument."""
@@ -96,5 +96,5 @@ def fill_record(model: BaseModel, record: Any) -> None:
 def params_record(model: BaseModel, dtype: np.dtype[Any] | None = None) -> np.recarray[Any, Any]:
     """Return one kernel record holding the values of `model`, shape (1,)."""
     records = new_records(1, dtype if dtype is not None else params_dtype(type(model)))
-    fill_record(model, records[0])
+    fill_record(model, plain_record(records))
     return records
