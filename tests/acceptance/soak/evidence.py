@@ -125,7 +125,7 @@ def read_venue(path: Path) -> tuple[dict[str, VenueFile], Counter[str]]:
             hits.update(said["hits"])
         elif what in ("final", "state"):
             for account, state in said["accounts"].items():
-                accounts[account].final = state
+                accounts[account].final = {**state, "at": said["at"]}
     return dict(accounts), hits
 
 

@@ -47,12 +47,31 @@ def _with(wire: str = "", **chaos: float) -> Callable[[SoakSettings], SoakSettin
 
 
 def _busy_hands(settings: SoakSettings) -> SoakSettings:
-    return replace(settings, manual_per_second=4.0)
+    return replace(settings, manual_per_second=2.0, manual_actions=("unstop",))
+
+
+def _calm(settings: SoakSettings) -> SoakSettings:
+    chaos = replace(settings.chaos, life_seconds=6.0, young=0.0, crash_points=0.0, postmaster_seconds=1e6, halts=False)
+    return replace(settings, manual_per_second=0.0, chaos=chaos, wire="", trading="")
 
 
 def _narrow(settings: SoakSettings) -> SoakSettings:
-    chaos = replace(settings.chaos, life_seconds=4.0, young=0.0, crash_points=0.0, postmaster_seconds=1e6)
-    return replace(settings, currency_net=0.2, manual_per_second=0.0, chaos=chaos)
+    return replace(_calm(settings), currency_net=0.2)
+
+
+def _late_stops(settings: SoakSettings) -> SoakSettings:
+    return replace(_calm(settings), wire="late:0.3-0.55 40% on protect\n", protects=0.8)
+
+
+def _cut_fills(settings: SoakSettings) -> SoakSettings:
+    wire = "lose_reply 60% on place\nstream_drop 40% on events\npage_incomplete 40%\n"
+    return replace(settings, wire=wire, trading="partial:0.5 90% on place\n", manual_per_second=0.0)
+
+
+def _long_outages(settings: SoakSettings) -> SoakSettings:
+    chaos = replace(settings.chaos, postmaster_seconds=4.0, armed=0.0, away_seconds=1.5, life_seconds=6.0, young=0.0,
+                    crash_points=0.0, halts=False)  # fmt: skip
+    return replace(settings, chaos=chaos, times=replace(settings.times, ttl=5.0))
 
 
 MUTANTS = {
@@ -87,19 +106,13 @@ MUTANTS = {
         _with(postmaster_seconds=1.5, armed=1.0, young=0.0, crash_points=0.0, life_seconds=2.0),
     ),
     "M9": Mutant(
-        "sends while the database is away", ("sent while away",), planted(plants.careless),
-        _with(postmaster_seconds=2.5, armed=0.0, life_seconds=3.0, young=0.0, crash_points=0.0),
-    ),
+        "sends while the database is away", ("sent while away",), planted(plants.careless), _long_outages),
     "M10": Mutant(
-        "drops a fill after CANCELED", ("fill mismatches",), planted(plants.drop_late_fills),
-        _with("lose_reply 30% on place\nstream_drop 35% on events\npage_incomplete 50%\n"),
-    ),
+        "drops a fill after CANCELED", ("fill mismatches",), planted(plants.drop_late_fills), _cut_fills),
     "M11": Mutant(
         "no protective check", ("naked",), planted(plants.unguarded), _busy_hands
     ),
     "M12": Mutant("reserves outside the book lock", ("limits",), planted(plants.stale_book), _narrow),
     "M13": Mutant(
-        "lets a late replace loosen a stop", ("loosened",), planted(plants.overtake),
-        _with("late:0.2-0.5 35% on protect\n", life_seconds=2.0),
-    ),
+        "lets a late replace loosen a stop", ("loosened",), planted(plants.overtake), _late_stops),
 }  # fmt: skip

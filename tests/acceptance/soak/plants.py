@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from tradesentry.core.broker.base_broker import OrderRequest, TradeRef, Unknown
+from tradesentry.core.broker.base_broker import CommandStamp, OrderRequest, TradeRef, Unknown
 from tradesentry.core.domain.errors import JournalUnavailable
 from tradesentry.core.domain.live_account import Cancel, Enter, Protect, Reduce
 from tradesentry.core.domain.live_orders import OrderStatus, client_order_id
@@ -153,20 +153,23 @@ def careless() -> None:
 
 async def _send(orders: OrderManager, wish: Any) -> None:
     broker, book = orders.desk.broker, orders.book
+    stamp = CommandStamp(orders.desk.lease.epoch)
     trade = book.trade(getattr(wish, "trade_ref", ""))
     if isinstance(wish, Enter):
         key = client_order_id(orders.desk.lease.instance, time.time_ns() % (1 << 40) + (1 << 41))
-        asked = OrderRequest(key, wish.symbol, wish.side, wish.units, wish.type, wish.stop_loss, price=wish.price)
+        asked = OrderRequest(
+            key, wish.symbol, wish.side, wish.units, wish.type, wish.stop_loss, price=wish.price, stamp=stamp
+        )
         await broker.place_order(asked)
     elif isinstance(wish, Reduce) and trade is not None:
-        await broker.close_trade(TradeRef(trade.trade_ref, trade.symbol), remaining_units=wish.remaining_units)
+        await broker.close_trade(TradeRef(trade.trade_ref, trade.symbol, stamp), remaining_units=wish.remaining_units)
     elif isinstance(wish, Protect) and trade is not None:
-        ref = TradeRef(trade.trade_ref, trade.symbol)
+        ref = TradeRef(trade.trade_ref, trade.symbol, stamp)
         await broker.set_protection(ref, stop_loss=wish.stop_loss, take_profit=None)
     elif isinstance(wish, Cancel):
         order = next((order for order in book.orders.values() if order.seq == wish.seq), None)
         if order is not None:
-            await broker.cancel_order(order_changes.order_ref(order))
+            await broker.cancel_order(replace(order_changes.order_ref(order), stamp=stamp))
 
 
 def drop_late_fills() -> None:

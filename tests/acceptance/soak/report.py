@@ -10,7 +10,7 @@ from tests.acceptance.soak.account_checks import Bounds
 from tests.acceptance.soak.checker import check
 from tests.acceptance.soak.evidence import Claim
 from tests.acceptance.soak.mutants import MUTANTS
-from tests.acceptance.soak.settings import MUST_STRIKE, AgentSettings, SoakSettings
+from tests.acceptance.soak.settings import MUST_STRIKE, AgentSettings, SoakSettings, Times
 from tests.acceptance.soak.supervisor import Outcome, Soak
 
 SHOWN = 12
@@ -59,7 +59,10 @@ def judge(settings: SoakSettings, *, keep: bool = False) -> Verdict:
     try:
         outcome = soak.run()
         bounds = Bounds(
-            currency_net=settings.currency_net, open_risk=settings.open_risk, max_send_seconds=settings.times.max_send
+            currency_net=settings.currency_net,
+            open_risk=settings.open_risk,
+            max_send_seconds=settings.times.max_send,
+            naked_seconds=2.0 * settings.times.ttl / Times().ttl,
         )
         return verdict_of(settings, outcome, check(outcome.evidence, bounds))
     finally:

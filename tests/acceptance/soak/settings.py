@@ -86,6 +86,8 @@ class Chaos:
     """Between two kills of the database."""
     armed: float = 0.5
     """Share of these kills that come at the very moment when an order was executed."""
+    away_seconds: float = 0.2
+    """How long the database stays away before it is started again."""
     backend_seconds: float = 14.0
     halts: bool = True
     """Halt an account by hand in between and re-arm it."""
@@ -113,6 +115,10 @@ class SoakSettings:
     wire: str = WIRE
     trading: str = TRADING
     manual_per_second: float = 1.0
+    manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop", "unstop")
+    """What hands do, drawn evenly."""
+    protects: float = 0.0
+    """Share of bars on which, if there is a trade, its stop is moved and nothing else."""
     times: Times = Times()
     chaos: Chaos = Chaos()
     minimums: Minimums = Minimums()

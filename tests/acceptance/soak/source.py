@@ -49,10 +49,11 @@ class Source:
     Args:
         seed: Of all draws.
         account: Named in goals.
+        protects: Share of bars on which the stop of the oldest trade is moved and nothing else.
     """
 
-    def __init__(self, seed: int, account: str) -> None:
-        self._seed, self._account = seed, account
+    def __init__(self, seed: int, account: str, *, protects: float = 0.0) -> None:
+        self._seed, self._account, self._protects = seed, account, protects
         self._again: list[str] = []
 
     def hear(self, changes: Iterable[AccountChange]) -> None:
@@ -71,6 +72,8 @@ class Source:
             (o for o in seen.orders if o.status is OrderStatus.ACCEPTED and o.effect is Effect.OPEN and o.seq),
             key=lambda o: o.key,
         )
+        if trades and rng.random() < self._protects:
+            return self._protect(rng, trades[0], seen.quotes)
         draw = rng.random()
         if len(trades) > MANY and draw < 0.7:
             return [self._reduce(rng, trades)]

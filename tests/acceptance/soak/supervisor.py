@@ -87,13 +87,14 @@ class Database:
         account_id = self.database.link(self.user, broker="oanda", environment="demo")
         return account_id, self.database.run(self.user, account_id)
 
-    def kill(self, operation: Callable[[int], None]) -> None:
+    def kill(self, operation: Callable[[int], None], *, away_seconds: float) -> None:
         """Let the server die by `operation`, start it again, remember how long it was away."""
         operation(self.server.pid)
         deadline = time.monotonic() + 5.0
         while self.server.is_running and time.monotonic() < deadline:
             time.sleep(0.001)
         started = time.time_ns()
+        time.sleep(away_seconds)
         self.server.stop()
         self.server.start()
         self.outages.append(Span(started, time.time_ns()))
@@ -189,7 +190,7 @@ class Soak:
         soak = self.settings
         return VenueSettings(
             self.folder / "venue.jsonl", ACCOUNTS, wire=soak.wire, trading=soak.trading, seed=soak.seed,
-            manual_per_second=soak.manual_per_second,
+            manual_per_second=soak.manual_per_second, manual_actions=soak.manual_actions,
         )  # fmt: skip
 
     # Lives
@@ -318,10 +319,11 @@ class Soak:
     def _strike_database(self) -> None:
         """Kill the server at once, or at the very moment when an order has just been executed."""
         self.kills["postmaster"] += 1
+        away = self.settings.chaos.away_seconds
         if self._random.random() >= self.settings.chaos.armed:
-            self.database.kill(lambda pid: os.kill(pid, signal.SIGKILL))
+            self.database.kill(lambda pid: os.kill(pid, signal.SIGKILL), away_seconds=away)
         else:
-            self.database.kill(self._arm)
+            self.database.kill(self._arm, away_seconds=away)
 
     def _arm(self, pid: int) -> None:
         self.venue.tell("arm", operation="place", pid=pid)

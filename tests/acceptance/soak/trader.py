@@ -115,7 +115,7 @@ class TraderSession:
         broker = oanda(life.given, claim.lease.account_id, life.clock, gate=gate)
         self._parts = assemble(life, claim, fence, broker, gate)
         self._account = life.given.account_ids[self._lease.account_id]
-        self._source = Source(life.given.soak.seed, self._account)
+        self._source = Source(life.given.soak.seed, self._account, protects=life.given.soak.protects)
         self._parts.orders.listeners.append(self._source.hear)
         self._quotes: dict[str, Quote] = {}
         self._run_id = life.given.runs[self._lease.account_id]

@@ -59,7 +59,8 @@ class VenueSettings:
     seed: int = 0
     quotes_per_second: float = 40.0
     manual_per_second: float = 0.0
-    """Trades, closes, removed stops and deposits that somebody makes by hand, all accounts together."""
+    """What somebody does by hand, all accounts together."""
+    manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop")
     heartbeat_seconds: float = 1.0
 
 
@@ -251,16 +252,16 @@ class Venue:
         rate = self.settings.manual_per_second
         if rate <= 0.0:
             return
-        actions = (self._deposit, self._trade, self._close, self._unstop, self._unstop)
+        known = {"deposit": self._deposit, "trade": self._trade, "close": self._close, "unstop": self._unstop}
         while True:
             await asyncio.sleep(self._random.expovariate(rate))
             server = self._random.choice(list(self.servers.values()))
-            action = self._random.choice(actions)
+            name = self._random.choice(self.settings.manual_actions)
             faults, server.venue.faults = server.venue.faults, FaultScript()
             first = server.venue.last_seq + 1
-            action(server.venue)
+            known[name](server.venue)
             server.venue.faults = faults
-            name, last = action.__name__.strip("_"), server.venue.last_seq
+            last = server.venue.last_seq
             if last >= first:
                 self.log.write("manual", account=server.venue.account, action=name, first=first, last=last)
 

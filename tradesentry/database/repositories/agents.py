@@ -12,11 +12,12 @@ from uuid import UUID
 import asyncpg
 
 from tradesentry.core.execution.journal_rows import Lease
+from tradesentry.core.execution.lease import TTL_SECONDS
 from tradesentry.database.repositories.journal import PostgresJournal
 from tradesentry.database.session import is_lost, unavailable
 
-DEAD_AFTER_SECONDS: Final = 30.0
-"""Age of a heartbeat after which an agent no longer counts."""
+DEAD_AFTER_SECONDS: Final = TTL_SECONDS
+"""Age of a heartbeat after which an agent no longer counts: its leases are over then, so the others may take them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,159 @@
+"""Hosts that trade live, as real processes: the product's agent and trader, one venue process, one PostgreSQL.
+
+For acceptance tests that freeze, kill and cut real processes. A host runs `workers.agent.Agent`; its sessions are the
+soak's trader, at real or scaled times. What a host does is noted in a file of lines (claim, active, gone).
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import tempfile
+import time
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from tests.acceptance.soak.agent import Life
+from tests.acceptance.soak.settings import AgentSettings, SoakSettings
+from tests.acceptance.soak.supervisor import Database, warm
+from tests.acceptance.soak.trader import TraderSession
+from tests.acceptance.soak.venue import VenueProcess, VenueSettings
+from tests.support.processes import end, fork
+from tradesentry.core.domain.clock import SystemClock
+from tradesentry.database.repositories.agents import AgentRoster
+from tradesentry.database.repositories.journal import PostgresJournal
+from tradesentry.database.session import create_pool
+from tradesentry.workers import agent
+
+
+class _Session(TraderSession):
+    """A trader behind the agent's port."""
+
+    async def obey(self) -> None:
+        """Nobody commands here."""
+
+    async def stop(self, *, keep_entries: bool = False) -> None:
+        """End cleanly."""
+        await super().stop()
+
+    async def abandon(self) -> None:
+        """Close all connections."""
+        await self._parts.broker.close()
+
+
+async def _host(given: AgentSettings, ttl_seconds: float) -> None:
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
+    pool = await create_pool(given.database_url, n_connections=10)
+    life = Life(given, _Session)
+    life.journal = PostgresJournal(pool)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+
+    async def open_session(claim: Any, fence: Any) -> _Session:
+        life.log.write("claim", claim.lease.account_id, epoch=claim.lease.epoch)
+        return _Session(life, claim, fence)
+
+    settings = agent.AgentSettings(f"host{given.slot}", 0, brokers=("oanda",), ttl_seconds=ttl_seconds,
+                                   reclaims=given.may_reclaim)  # fmt: skip
+    roster = AgentRoster(pool, life.journal)
+    await agent.Agent(life.journal, roster, open_session, SystemClock(), settings).run(stop)
+
+
+class LiveSite(AbstractContextManager["LiveSite"]):
+    """A venue, a database and hosts.
+
+    Args:
+        n_accounts: Linked and wanted.
+        soak: Times, limits and faults of the traders; no faults unless it says so.
+    """
+
+    def __init__(self, n_accounts: int, soak: SoakSettings) -> None:
+        self.soak = soak
+        self.accounts = tuple(f"001-001-1234567-{n:03d}" for n in range(1, n_accounts + 1))
+        self._stack = ExitStack()
+        self._hosts: dict[int, int] = {}
+        self._lives: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        warm()
+        self.folder = Path(tempfile.mkdtemp(prefix="ts-live-"))
+        settings = VenueSettings(self.folder / "venue.jsonl", self.accounts, wire=self.soak.wire,
+                                 trading=self.soak.trading, quotes_per_second=10.0)  # fmt: skip
+        self.venue = VenueProcess(settings)
+        self.database = Database(self._stack)
+        ids = {account: self.database.link(account) for account in self.accounts}
+        self.ids = {account: account_id for account, (account_id, _) in ids.items()}
+        self._template = AgentSettings(
+            soak=self.soak, database_url=self.database.database.agent_url(), accounts=self.venue.urls,
+            account_ids={account_id: account for account, account_id in self.ids.items()}, runs=dict(ids.values()),
+            log=self.folder / "lives.jsonl", calm_file=self.folder / "calm",
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pid in self._hosts.values():
+            end(pid)
+        with suppress(OSError, ValueError):
+            self.venue.stop()
+        end(self.venue.pid)
+        self._stack.close()
+
+    def start(self, host: int, *, reclaims: bool = False) -> int:
+        """Start a host process and return its id."""
+        self._lives[host] = self._lives.get(host, 0) + 1
+        given = replace(self._template, slot=host, life=self._lives[host], may_reclaim=reclaims)
+        lock, ttl = self.database.server._lock, self.soak.times.ttl
+
+        def work() -> None:
+            if lock is not None:
+                lock.close()
+            asyncio.run(_host(given, ttl))
+
+        self._hosts[host] = fork(work)
+        return self._hosts[host]
+
+    def kill(self, host: int, number: int = signal.SIGKILL) -> None:
+        """End a host and reap it."""
+        end(self._hosts.pop(host), number)
+
+    def notes(self, what: str, host: int) -> list[dict[str, Any]]:
+        """Return what the present life of a host noted."""
+        path = self.folder / "lives.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        sender = f"soak-{host}-{self._lives[host]}"
+        return [row for row in rows if row["what"] == what and row["sender"] == sender]
+
+    def wait(self, what: str, host: int, *, n: int, seconds: float = 60.0) -> int:
+        """Wait until a host noted something for `n` accounts; return when the last was noted, ns."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            rows = self.notes(what, host)
+            if len({row["account"] for row in rows}) >= n:
+                return max(int(row["at"]) for row in rows)
+            time.sleep(0.01)
+        raise AssertionError(f"host {host} noted {what!r} for {len(self.notes(what, host))} of {n} accounts")
+
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return rows of the journal, of all tenants."""
+        with psycopg.connect(self.database.database.url("postgres")) as connection:
+            return list(connection.execute(statement, values).fetchall())
+
+
+def quiet(*, ttl: float = 10.0, max_send: float = 5.0, **more: Any) -> SoakSettings:
+    """Return traders at real times, in front of a venue without faults, who are not halted by hand."""
+    soak = SoakSettings(wire="", trading="", **more)
+    times = replace(soak.times, ttl=ttl, max_send=max_send, timeout=5.0, commit=2.0)
+    return replace(soak, times=times, chaos=replace(soak.chaos, halts=False))
+
+
+def say(text: str) -> None:
+    """Show a figure; pytest prints it with `-s`."""
+    sys.stdout.write(f"{text}\n")
