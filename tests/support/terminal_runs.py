@@ -24,7 +24,7 @@ async def settled(clock, awaitable, seconds=60.0):
     """Return what `awaitable` returns, moving the clock while it waits."""
     task = asyncio.ensure_future(awaitable)
     for _ in range(int(seconds / 0.25)):
-        await asyncio.wait({task}, timeout=0.01)
+        await asyncio.wait({task}, timeout=0.05)
         if task.done():
             return task.result()
         await clock.advance(0.25)

@@ -105,15 +105,15 @@ class Bench:
 
         await self.settle(poll(), seconds=seconds)
 
-    async def settle(self, awaitable, *, seconds=60.0):
-        """Return what `awaitable` returns, moving the clock whenever it waits."""
+    async def settle(self, awaitable, *, seconds=60.0, patience=0.005):
+        """Return what `awaitable` returns, moving the clock whenever it waits for `patience` real seconds."""
         task = asyncio.ensure_future(awaitable)
         for _ in range(int(seconds / 0.25)):
             for _ in range(50):
                 if task.done():
                     return task.result()
                 await asyncio.sleep(0)
-            await asyncio.wait({task}, timeout=0.005)
+            await asyncio.wait({task}, timeout=patience)
             if task.done():
                 return task.result()
             await self.clock.advance(0.25)

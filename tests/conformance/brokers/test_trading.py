@@ -62,7 +62,7 @@ async def manager(b, journal=None):
 
 async def agrees(b, orders):
     """Check that book and venue show the same trades, stops and money; return the open trades."""
-    await b.settle(orders.catch_up())
+    await b.settle(orders.catch_up(), patience=0.1)
     shown = {trade.trade_id: trade for trade in await b.broker.open_trades()}
     held = {ref: trade for ref, trade in orders.book.trades.items() if trade.is_open}
     assert {ref: (t.side * t.units, t.stop_loss) for ref, t in held.items()} == {
@@ -73,7 +73,7 @@ async def agrees(b, orders):
 
 
 async def submit(b, orders, *wishes):
-    return await b.settle(orders.submit(wishes, run=None, bar_close_ns=0))
+    return await b.settle(orders.submit(wishes, run=None, bar_close_ns=0), patience=0.1)
 
 
 def test_a_trade_is_the_same_inside_and_at_the_venue_from_its_entry_to_its_stop(bench):
@@ -119,7 +119,7 @@ def test_an_entry_whose_reply_was_lost_is_found_and_never_sent_again(bench, faul
             before = b.n_received()
             await submit(b, orders, enter())
             await b.clock.advance(30.0)
-            await b.settle(orders.resolve(), seconds=120)
+            await b.settle(orders.resolve(), seconds=120, patience=0.1)
             return await agrees(b, orders), list(orders.book.orders.values()), b.n_received() - before
 
     trades, orders, n_sent = play(case())

@@ -351,9 +351,11 @@ class EventLog:
 
     def page(self, after: int, *, limit: int = PAGE) -> EventPage:
         """Return at most `limit` events with a higher number."""
-        events = tuple(self._events[after : after + limit])
-        is_complete = is_contiguous(events, after=after, last_seq=self.last_seq)
-        return EventPage(events, self.last_seq, self.log_id, is_complete)
+        # The owner thread may add events meanwhile; one page has one end.
+        last_seq = self.last_seq
+        events = tuple(self._events[after : min(after + limit, last_seq)])
+        is_complete = is_contiguous(events, after=after, last_seq=last_seq)
+        return EventPage(events, last_seq, self.log_id, is_complete)
 
     def close(self) -> None:
         """Close the file."""
