@@ -47,7 +47,7 @@ def _with(wire: str = "", **chaos: float) -> Callable[[SoakSettings], SoakSettin
 
 
 def _busy_hands(settings: SoakSettings) -> SoakSettings:
-    return replace(settings, manual_per_second=2.0, manual_actions=("unstop",))
+    return replace(_calm(settings), manual_per_second=4.0, manual_actions=("unstop",))
 
 
 def _calm(settings: SoakSettings) -> SoakSettings:
