@@ -34,7 +34,7 @@ BEGIN
 END $$;
 ALTER FUNCTION public.ensure_partitions(at timestamp with time zone, n_months integer, n_days integer) OWNER TO ts_owner;
 CREATE FUNCTION public.ignore_known_event() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
@@ -83,7 +83,7 @@ CREATE FUNCTION public.make_lease() RETURNS trigger
 DECLARE drawn bigint;
 BEGIN
     FOR i IN 1..50 LOOP
-        drawn := floor(random() * 32768)::bigint;
+        drawn := 1 + floor(random() * 32767)::bigint;
         EXIT WHEN NOT EXISTS (SELECT 1 FROM public.account_leases WHERE instance = drawn);
     END LOOP;
     INSERT INTO public.account_leases (account_id, user_id, broker, environment, instance)
