@@ -22,11 +22,11 @@ from tradesentry.backtest.commands.request import AccountRequest, JsonOption, Ma
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.backtest.commands.terminal import print_table, say
 from tradesentry.backtest.evaluation import evaluate
-from tradesentry.backtest.studies.evidence import with_evidence
 from tradesentry.backtest.reporting.verdict import verdict
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.run_log import run_log
 from tradesentry.backtest.runner import with_events
+from tradesentry.backtest.studies.evidence import with_evidence
 from tradesentry.core.domain.errors import TradeSentryError
 from tradesentry.core.strategy.strategy_registry import strategy_names
 

@@ -22,7 +22,7 @@ from tradesentry.database.server import Server
 EPOCH_JUMP = 1_000_000
 _REDRAW = """
 UPDATE account_leases l SET owner = NULL, lease_until = NULL, epoch = l.epoch + %s, instance = d.instance
-  FROM (SELECT account_id, (row_number() OVER (ORDER BY random()) + floor(random() * 32768)::bigint) %% 32768
+  FROM (SELECT account_id, 1 + (row_number() OVER (ORDER BY random()) + floor(random() * 32767)::bigint) %% 32767
                AS instance FROM account_leases) d
  WHERE d.account_id = l.account_id
 """

@@ -81,7 +81,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("opened", "differences", "error"), CASES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("opened", "differences", "error"), CASES, ids=lambda value: getattr(value, "__name__", str(value))
+)
 def test_an_account_that_is_not_the_linked_one_is_refused(opened, differences, error):
     async def case():
         async with opened(**differences) as broker:

@@ -114,7 +114,7 @@ async def _reduce(batch: Batch, writing: Writing, wish: Reduce, trade: LiveTrade
     plan = OrderPlan(intent, remaining_units=wish.remaining_units)
     key = await writing.add_order(intent, plan, seen={"state": desk.store.state.value})
     seq = writing.transaction.seq
-    command = Close(TradeRef(trade.trade_ref, trade.symbol), wish.remaining_units)
+    command = Close(TradeRef(trade.trade_ref, trade.symbol, client_order_id=key), wish.remaining_units)
     job = await batch.ask(writing, seq, key, AttemptKind.CLOSE, command, trade.symbol, effect=Effect.REDUCE)
     desk.note_exit(trade.trade_ref)
     return Prepared(Sent(wish, Allowed(intent.units), seq), job)
@@ -152,7 +152,9 @@ async def _protect(batch: Batch, writing: Writing, wish: Protect, trade: LiveTra
     if denied is not None:
         return Prepared(Sent(wish, denied, trade.seq))
     desk.note_protection(trade.trade_ref, is_open=True, is_known=False)
-    command = SetProtection(TradeRef(trade.trade_ref, trade.symbol), wish.stop_loss, wish.take_profit)
+    command = SetProtection(
+        TradeRef(trade.trade_ref, trade.symbol, client_order_id=trade.key), wish.stop_loss, wish.take_profit
+    )
     kind = AttemptKind.PROTECT
     job = await batch.ask(writing, trade.seq, None, kind, command, trade.symbol, effect=Effect.REDUCE)
     desk.changed_ns[name] = desk.clock.now_ns()

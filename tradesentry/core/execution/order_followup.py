@@ -214,7 +214,7 @@ class OrderFollowUp:
             if trade is None or trade.units <= remaining:
                 writing.note(key, DeniedHere("nothing_to_do"))
                 return None
-            command = Close(TradeRef(trade.trade_ref, trade.symbol), remaining)
+            command = Close(TradeRef(trade.trade_ref, trade.symbol, client_order_id=key), remaining)
             desk.note_exit(trade.trade_ref)
             kind, effect = AttemptKind.CLOSE, Effect.REDUCE
             return await batch.ask(writing, intent.seq, key, kind, command, intent.symbol, effect=effect)

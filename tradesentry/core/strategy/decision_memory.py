@@ -107,6 +107,8 @@ class DecisionMemory:
         self._wishes = [LaneWishes(lane, book) for lane, book in zip(lanes, self.books, strict=False)]
         self.refusals: list[Refusal] = []
         """Of the last instant."""
+        self.due: tuple[int, ...] = ()
+        """Lanes that had a bar at the last instant."""
 
     def _lay_out(self, rows: Sequence[int]) -> None:
         for m in range(len(self.markets)):
@@ -188,7 +190,10 @@ class DecisionMemory:
             DataError: A bar lies outside the calendar.
             TradeSentryError: A strategy reported a failure.
         """
-        rows = [m for m, symbol in enumerate(self.symbols) if symbol in bars]
+        rows = [m for m in range(len(self.symbols)) if self._is_new(m, bars)]
+        if not rows:
+            self.due = ()
+            return []
         for m in rows:
             self._bars[m] = bars[self.symbols[m]]
             self._check(int(observe_market(self.desk, self.account, m)), m)
@@ -198,13 +203,18 @@ class DecisionMemory:
         account.balance = float(balance)
         account.n_rejects = account.n_trades = 0
         mark_account(self.desk, self.account, now)
-        due = [b for b, lane in enumerate(self.lanes) if lane.row in rows]
+        self.due = due = tuple(b for b, lane in enumerate(self.lanes) if lane.row in rows)
         own_state = int(account.trading_state)
         account.trading_state = max(own_state, blocked)
         decisions = self._ask(due, now)
         account.trading_state = own_state
         self.refusals = self._read_refusals()
         return decisions
+
+    def _is_new(self, m: int, bars: Mapping[str, Any]) -> bool:
+        """Say whether a market has a bar that it has not seen: after a restart the runs may stand at different bars."""
+        symbol = self.symbols[m]
+        return symbol in bars and int(bars[symbol]["close_ns"]) > int(self.quotes[m].last_close_ns)
 
     def _reflect(self, rows: Sequence[int], changes: Sequence[AccountChange]) -> None:
         """Write the venue's changes into the books and mark them."""

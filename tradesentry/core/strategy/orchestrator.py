@@ -187,9 +187,10 @@ class PortfolioOrchestrator:
     # Beginning
 
     async def begin(self) -> int:
-        """Restore what the strategies remember and what the account holds; return the close of the newest saved bar.
+        """Restore what the strategies remember and what the account holds; return the close after which to go on.
 
-        Call it after `Recovery.recover`, which has brought journal and venue together.
+        0 when nothing was saved; runs that saved a later bar than others see none of it again. Call it after
+        `Recovery.recover`, which has brought journal and venue together.
         """
         closes = [await lane.restore(self._journal, self._lease, with_account=False) for lane in self.lanes]
         newest = max(closes, default=0)
@@ -197,7 +198,7 @@ class PortfolioOrchestrator:
             if newest and close_ns == newest:
                 await lane.restore(self._journal, self._lease, with_account=True)
         self._mend()
-        return newest
+        return min(filter(None, closes), default=0)
 
     def _mend(self) -> None:
         """Make the books hold what the account holds, after its fold was read anew."""
@@ -262,8 +263,7 @@ class PortfolioOrchestrator:
                 if not coming.done():
                     coming.cancel()
                     await asyncio.gather(coming, return_exceptions=True)
-                    return
-                instant = coming.result()
+                instant = None if coming.cancelled() else coming.result()
                 if instant is None:
                     return
                 await self.play(instant)
@@ -288,10 +288,11 @@ class PortfolioOrchestrator:
         self._as_of_ns = instant.close_ns
         protection = self._protect(instant.bars, {})
         batches: dict[UUID, list[tuple[AsyncOrchestrator, list[Wish]]]] = {}
-        for lane, decision in zip(self.lanes, decisions, strict=True):
+        for decision in decisions:
+            lane = self.lanes[decision.lane]
             place = lane.place
             wishes = lane.prepare(decision, protection.get((place.run, place.symbol), ()))
-            if wishes or place.symbol in instant.bars:
+            if wishes or decision.lane in self._memory.due:
                 batches.setdefault(place.run, []).append((lane, wishes))
         sent: list[Sent] = []
         for run, batch in batches.items():

@@ -88,7 +88,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE drawn bigint;
 BEGIN
     FOR i IN 1..50 LOOP
-        drawn := floor(random() * 32768)::bigint;
+        drawn := 1 + floor(random() * 32767)::bigint;
         EXIT WHEN NOT EXISTS (SELECT 1 FROM public.account_leases WHERE instance = drawn);
     END LOOP;
     INSERT INTO public.account_leases (account_id, user_id, broker, environment, instance)
