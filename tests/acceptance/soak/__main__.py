@@ -14,11 +14,9 @@ def settings_of(args: argparse.Namespace) -> SoakSettings:
     kills = args.kills or round(2.5 * args.seconds)
     # Two slots; a life starts in about 0.2 s, and every third restart is delayed past the TTL.
     chaos = Chaos(life_seconds=max(0.1, 2.0 * args.seconds / kills - 0.4))
-    share = args.seconds / 60.0
-    minimums = Minimums(
-        kills=kills, orders=round(600 * share), takeovers=round(20 * share), postmaster_kills=round(5 * share),
-        hits=max(1, round(5 * share)),
-    )  # fmt: skip
+    share = args.least * args.seconds / 60.0
+    orders, takeovers, fives = round(600 * share), round(20 * share), round(5 * share)
+    minimums = Minimums(round(args.least * kills), orders, takeovers, postmaster_kills=fives, hits=fives)
     times = Times().slowed(args.slow)
     return SoakSettings(
         seconds=args.seconds, seed=seed, broker=args.broker, chaos=chaos, minimums=minimums, times=times
@@ -39,6 +37,7 @@ def main() -> int:
     parser.add_argument("--broker", choices=("oanda", "gateway", "paper"), default="oanda")
     parser.add_argument("--mutants", nargs="*", metavar="M0", help="run these mutants, all when none is named")
     parser.add_argument("--slow", type=float, default=1.0, help="stretch the scaled times on a busy machine")
+    parser.add_argument("--least", type=float, default=1.0, help="share of the least counts of A3 that is asked for")
     parser.add_argument("--keep", action="store_true", help="keep the files")
     args = parser.parse_args()
     settings = settings_of(args)

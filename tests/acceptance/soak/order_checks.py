@@ -124,19 +124,20 @@ def _client_of(request: Row) -> str:
 def fill_mismatches(venue: VenueFile, journal: Journal) -> Found:
     """I3 and I4: the journal's fills are the venue's, each once, and add up to its trades."""
 
-    def key(trade: Any, side: int, units: Any, price: Any, realized: Any) -> tuple[Any, ...]:
-        return str(trade), int(side), Decimal(units).normalize(), round(float(price), 5), round(float(realized), 3)
+    def key(trade: Any, side: int, units: Any, price: Any) -> tuple[Any, ...]:
+        return str(trade), int(side), Decimal(units).normalize(), round(float(price), 5)
 
-    theirs = Counter(
-        (str(t["seq"]), *key(t["trade_id"], t["side"], t["units"], t["price"], t["realized"]))
-        for t in venue.transactions
-        if t["kind"] == "order_filled"
-    )
-    ours = Counter(
-        (r["fill_id"], *key(r["trade_ref"], r["side"], r["units"], r["price"], r["realized"])) for r in journal.fills
-    )
+    at_venue = [t for t in venue.transactions if t["kind"] == "order_filled"]
+    theirs = Counter((str(t["seq"]), *key(t["trade_id"], t["side"], t["units"], t["price"])) for t in at_venue)
+    ours = Counter((r["fill_id"], *key(r["trade_ref"], r["side"], r["units"], r["price"])) for r in journal.fills)
     found = [f"I3: fill {fill} of the venue is missing in the journal" for fill in theirs - ours]
     found += [f"I3: the journal has fill {fill}, which the venue has not" for fill in ours - theirs]
+    results = {str(t["seq"]): Decimal(t["realized"]) for t in at_venue}
+    found += [
+        f"I3: fill {r['fill_id']} made {r['realized']} in the journal and {results[r['fill_id']]} at the venue"
+        for r in journal.fills
+        if abs(r["realized"] - results.get(r["fill_id"], r["realized"])) > CENT
+    ]
     units: dict[str, Decimal] = defaultdict(Decimal)
     for row in journal.fills:
         units[row["trade_ref"]] += row["units"] if row["effect"] == "open" else -row["units"]

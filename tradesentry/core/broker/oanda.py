@@ -376,6 +376,8 @@ class OandaBroker:
             found = await read()
         except BrokerError as error:
             return NotSent("read_failed", str(error))
+        if isinstance(found, OrderReport | OpenTrade) and found.symbol not in self._items:
+            return NotSent("unknown_instrument", nearest(found.symbol, self._items))
         if found is not None:
             return found
         return Refused("DOESNT_EXIST", "OANDA does not know the target any more.", RefusalClass.GONE)

@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.brokers.conftest import oanda_bench, play
 from tests.support.markets import make_bars, utc
 from tests.support.venues import TUESDAY_NS, entry, new_venue
-from tradesentry.core.broker.base_broker import Accepted, NotSent, Refused, Unknown
+from tradesentry.core.broker.base_broker import Accepted, NotSent, Refused, TradeRef, Unknown
 from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.oanda import OandaBroker, OandaLink
 from tradesentry.core.broker.oanda_client import Reply
@@ -288,3 +288,20 @@ def test_a_reply_about_another_order_says_nothing_about_ours():
     outcome = outcome_of(Reply(201, {"orderCreateTransaction": created}), read, request=asked, rounded=(), now_ns=1)
 
     assert outcome == Unknown("foreign_reply", 1)
+
+
+def test_a_command_before_the_instruments_were_read_is_not_sent():
+    """Found by the soak. Seen to fail: the command raised KeyError and ended the agent."""
+
+    async def case():
+        async with oanda_bench() as b:
+            await b.broker.connect()
+            await b.broker.place_order(entry(1))
+            trade = (await b.broker.open_trades())[0]
+            b.broker._items = {}
+            ref = TradeRef(trade.trade_id, trade.symbol)
+            closed = await b.broker.close_trade(ref, remaining_units=Decimal(0))
+            moved = await b.broker.set_protection(ref, stop_loss=1.096, take_profit=None)
+            return closed, moved
+
+    assert [outcome.reason for outcome in play(case())] == ["unknown_instrument"] * 2
