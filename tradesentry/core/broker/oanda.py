@@ -55,7 +55,7 @@ from tradesentry.core.domain.orders import OrderType
 from tradesentry.core.domain.venue import AccountState, OpenTrade, Position, Quote, VenueInstrument
 from tradesentry.core.market.bars import BarArray
 
-T = TypeVar("T")
+T = TypeVar("T", OrderReport, OpenTrade)
 CAPABILITIES: Final = Capabilities(
     hedging=True,
     brackets=True,
@@ -376,11 +376,9 @@ class OandaBroker:
             found = await read()
         except BrokerError as error:
             return NotSent("read_failed", str(error))
-        if isinstance(found, OrderReport | OpenTrade) and found.symbol not in self._items:
-            return NotSent("unknown_instrument", nearest(found.symbol, self._items))
-        if found is not None:
-            return found
-        return Refused("DOESNT_EXIST", "OANDA does not know the target any more.", RefusalClass.GONE)
+        if found is None:
+            return Refused("DOESNT_EXIST", "OANDA does not know the target any more.", RefusalClass.GONE)
+        return found if found.symbol in self._items else NotSent("unknown_instrument", found.symbol)
 
     async def _command(
         self,
