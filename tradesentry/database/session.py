@@ -24,6 +24,9 @@ from tradesentry.database.schema import head, sync_url
 T = TypeVar("T")
 OLDEST_SERVER: Final = 150_000
 _TRIES: Final = 5
+_IDLE: Final = {"idle_in_transaction_session_timeout": "5s"}
+"""A frozen owner holds the lock on its lease row as long as its transaction is open, and nobody could take the account
+over. No transaction of the journal waits for its client longer than 2 s, and a lease lasts 10 s."""
 
 
 def role_url(url: str, role: str, password: str, *, database: str | None = None) -> str:
@@ -83,7 +86,7 @@ async def create_pool(url: str, *, n_connections: int = 10, timeout_seconds: flo
             init=_prepare,
             timeout=timeout_seconds,
             max_inactive_connection_lifetime=60.0,
-            server_settings={"application_name": "tradesentry", "timezone": "UTC"},
+            server_settings={"application_name": "tradesentry", "timezone": "UTC"} | _IDLE,
         )
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise unavailable(error) from error
