@@ -132,12 +132,14 @@ class LiveSite(AbstractContextManager["LiveSite"]):
         return [row for row in rows if row["what"] == what and row["sender"] == sender]
 
     def wait(self, what: str, host: int, *, n: int, seconds: float = 60.0) -> int:
-        """Wait until a host noted something for `n` accounts; return when the last was noted, ns."""
+        """Wait until a host noted something for `n` accounts; return when it was first noted for the last, ns."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            rows = self.notes(what, host)
-            if len({row["account"] for row in rows}) >= n:
-                return max(int(row["at"]) for row in rows)
+            first: dict[str, int] = {}
+            for row in self.notes(what, host):
+                first.setdefault(row["account"], row["at"])
+            if len(first) >= n:
+                return max(first.values())
             time.sleep(0.01)
         raise AssertionError(f"host {host} noted {what!r} for {len(self.notes(what, host))} of {n} accounts")
 
