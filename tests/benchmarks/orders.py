@@ -82,9 +82,13 @@ def main() -> None:
         "version": tradesentry.__version__,
         "bars": 1,
         "seconds": [float(np.percentile(to_wire, 50))],
-        "to_wire": [float(np.percentile(to_wire, q)) for q in (50, 99)],
-        "to_journal": [float(np.percentile(to_journal, q)) for q in (50, 99)],
-        "ingest": N_EVENTS / seconds,
+        "figures": {
+            "to_wire_p50_ms": 1e3 * float(np.percentile(to_wire, 50)),
+            "to_wire_p99_ms": 1e3 * float(np.percentile(to_wire, 99)),
+            "to_journal_p50_ms": 1e3 * float(np.percentile(to_journal, 50)),
+            "to_journal_p99_ms": 1e3 * float(np.percentile(to_journal, 99)),
+            "ingest_per_second": N_EVENTS / seconds,
+        },
     }
     sys.stdout.write(json.dumps(answer) + "\n")
 

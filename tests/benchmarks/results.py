@@ -19,6 +19,7 @@ OURS: Final = "TradeSentry (full costs)"
 BARE: Final = "bare loop"
 TITLES: Final = {name: workload.title for name, workload in WORKLOADS.items()} | {
     "latency": "live decision, one closed bar",
+    "orders": "order, closed bar to first byte",
     "app": "breakout on M5",
 }
 
@@ -66,6 +67,8 @@ class Results:
 
     rows: list[Row] = field(default_factory=list)
     agreements: dict[str, Agreement] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    """Single numbers by name, of workloads that are more than one time."""
     skipped: list[str] = field(default_factory=list)
     """What could not be measured and why."""
 
@@ -109,6 +112,14 @@ def goals(results: Results) -> list[Goal]:
         Goal("cold start, seconds", ours_cold.median if ours_cold else None, 1.0, is_at_least=False),
         Goal("breakout, million bars/s", app.bars_per_second / 1e6 if app else None, 3.0),
         Goal("live decision, µs", latency.median * 1e6 if latency else None, 30.0, is_at_least=False),
+    ]
+    told = results.figures.get
+    found += [
+        Goal("order: bar closed to first byte, median ms", told("to_wire_p50_ms"), 8.0, is_at_least=False),
+        Goal("order: the same, 99th percentile", told("to_wire_p99_ms"), 40.0, is_at_least=False),
+        Goal("order: first byte to journaled, median ms", told("to_journal_p50_ms"), 15.0, is_at_least=False),
+        Goal("order: the same, 99th percentile", told("to_journal_p99_ms"), 80.0, is_at_least=False),
+        Goal("events journaled per second", told("ingest_per_second"), 2_000.0),
     ]
     for peer, agreement in results.agreements.items():
         unexplained = float(agreement.causes["unexplained"])

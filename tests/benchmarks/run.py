@@ -24,7 +24,7 @@ from results import ROOT, Results, Row, agreement_table, as_json, document, goal
 from workloads import WORKLOADS, read_bars, write_bars
 
 HERE: Final = Path(__file__).resolve().parent
-ALL: Final = ("w1", "w2", "w3", "cold", "agreement", "latency", "app")
+ALL: Final = ("w1", "w2", "w3", "cold", "agreement", "latency", "app", "orders")
 DOCUMENTED: Final = {"w1", "w2", "w3", "cold", "agreement"}
 """docs/benchmarks.md is written only when all of these were measured, so that a partial run never thins it out."""
 PEERS_PYTHON: Final = ROOT / ".bench-venv" / "bin" / "python"
@@ -171,7 +171,7 @@ class Bench:
 
     def ours_only(self, workload: str) -> None:
         """Measure what peers have no counterpart for."""
-        command = [sys.executable, "-m", {"latency": "latency", "app": "apps"}[workload]]
+        command = [sys.executable, "-m", {"app": "apps"}.get(workload, workload)]
         environment = os.environ | ONE_THREAD
         done = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -180,6 +180,7 @@ class Bench:
             say(f"  failed, {lines[-1][:200]}")
             return
         answer = json.loads(done.stdout.strip().splitlines()[-1])
+        self.results.figures |= answer.get("figures", {})
         self.add(workload, answer, answer["seconds"])
 
     def add(self, workload: str, answer: dict[str, Any], seconds: list[float]) -> None:

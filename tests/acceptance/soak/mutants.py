@@ -1,7 +1,7 @@
 """Traders with one fault each, which the soak has to catch by the column named; M- is the unpatched one.
 
 A fault is planted in the child after the fork, in the product's own functions. Where a mutant names faults of its own,
-they only bring it out sooner: the unpatched trader passes them too (`test_mutants`).
+they only bring it out sooner.
 """
 
 from collections.abc import Callable
