@@ -88,6 +88,8 @@ class Arena:
         self.equity = np.empty(max(8_192, busy), EQUITY).view(np.recarray)
         self.rejects = np.empty(room, REJECT).view(np.recarray)
         self.desk = new_records(1, DESK)
+        self._plain = tuple(part.view(np.ndarray) for part in (self.desk, self.account, self.intents))
+        """The same memory without attributes for its fields, which a call takes five times as fast."""
         self._lay_out()
 
     def _new_series(self) -> np.recarray[Any, Any]:
@@ -127,9 +129,10 @@ class Arena:
             DataError: A bar lies outside the calendar.
             TradeSentryError: The strategy reported a failure.
         """
-        self.desk.steps_left[0] = n_steps
+        desk, account, intents = self._plain
+        desk["steps_left"][0] = n_steps
         while True:
-            status = engine.run(self.desk, self.account, self.intents)
+            status = engine.run(desk, account, intents)
             if status == Status.GROW_TRADES:
                 self.grow("trades")
             elif status == Status.GROW_EQUITY:
