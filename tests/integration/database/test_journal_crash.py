@@ -10,7 +10,7 @@ from tests.conformance.journal.rigs import OWNER, TTL, Rig, intent, postgres_rig
 from tests.support.postgres import asked_major, cloned, home_folder, provisioned
 from tradesentry.core.domain.errors import JournalUnavailable, LeaseLost, UsageError
 from tradesentry.database.embedded import EmbeddedPostgres
-from tradesentry.database.repositories.journal import PostgresJournal, is_unknown
+from tradesentry.database.repositories.journal import PostgresJournal
 from tradesentry.database.session import create_pool, retried
 
 
@@ -102,7 +102,7 @@ def test_a_commit_whose_confirmation_is_lost_is_unknown_and_read_back(own_server
 
     error, found = run(work)
 
-    assert is_unknown(error)
+    assert error.code == "commit_unknown"
     assert found.intent.symbol == "EURUSD"
 
 

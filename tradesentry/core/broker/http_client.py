@@ -29,6 +29,8 @@ from tradesentry.core.utils.crash_points import crash_point
 
 WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError)
 FIRST_BYTE: Final = "send_request_headers.started"
+BODY: Final = "send_request_body.started"
+"""The body is a write of its own: a process that was stopped between the two must not complete the request."""
 CONNECTING: Final = "connect_tcp.started"
 AWAITING: Final = "receive_response_headers.started"
 
@@ -145,9 +147,9 @@ class HttpClient:
 
         async def trace(name: str, info: Mapping[str, Any]) -> None:
             await self._pacer.trace(name, info)
+            if name.endswith((FIRST_BYTE, BODY)) and self._clock.monotonic() >= deadline:
+                raise TimeoutError
             if name.endswith(FIRST_BYTE):
-                if self._clock.monotonic() >= deadline:
-                    raise TimeoutError
                 sent_at.append(self._clock.now_ns())
             elif name.endswith(AWAITING):
                 crash_point("before_reply")

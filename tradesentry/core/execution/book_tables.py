@@ -129,6 +129,11 @@ class BookTables:
         file = self._trades.get(trade_ref)
         return None if file is None else file.tightest_stop()
 
+    def is_explained(self, trade_ref: str) -> bool:
+        """Say whether an event of the venue told how a trade was opened, and so by which order."""
+        file = self._trades.get(trade_ref)
+        return file is not None and file.is_explained
+
     def file(self, key: str) -> OrderFile | None:
         """Return all that is known about an order."""
         return self._orders.get(key)

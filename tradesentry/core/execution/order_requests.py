@@ -4,7 +4,6 @@ Separate from the order manager, which decides whether and when. The request tha
 the one that is handed to the broker.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, TypeAlias, cast
@@ -25,7 +24,7 @@ from tradesentry.core.broker.base_broker import (
     TradeRef,
     Unknown,
 )
-from tradesentry.core.domain.events import BrokerEvent, EventKind, OrderTerms
+from tradesentry.core.domain.events import BrokerEvent, OrderTerms
 from tradesentry.core.domain.live_account import Amend, Enter, LiveOrder, LiveTrade, Reduce, Wish
 from tradesentry.core.domain.live_orders import Effect, OrderIntent, TimeInForce
 from tradesentry.core.domain.money import ZERO
@@ -290,17 +289,6 @@ def answer_of(attempt: int, outcome: Outcome, *, may_retry: bool, through: Event
     if not isinstance(outcome, Unknown):
         raise TypeError(outcome)
     return Answered(attempt, Answer.UNKNOWN, outcome.reason, through)
-
-
-def closing_orders(events: Sequence[BrokerEvent], accepted: Mapping[int, str | None]) -> list[str]:
-    """Return the venue's ids of the orders that a reply created.
-
-    Args:
-        events: Of the reply.
-        accepted: Venue order id by event number.
-    """
-    ids = (accepted.get(event.seq) for event in events if event.kind is EventKind.ORDER_ACCEPTED)
-    return [venue_id for venue_id in ids if venue_id is not None]
 
 
 def slippage_left(intent: OrderIntent, bound: float | None, quote: Quote) -> bool:

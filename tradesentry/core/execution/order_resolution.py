@@ -168,10 +168,17 @@ class OrderResolver:
         return age_then >= desk.broker.capabilities.absence_horizon_seconds
 
     def _has_stranger(self, order: LiveOrder, asked: Asked) -> bool:
-        """Say whether a trade on the instrument that nobody explains may be this order's."""
+        """Say whether a trade that no event explains may be this order's.
+
+        Where an event told of its opening it told whose order that was, so a trade made by hand stands in nobody's way.
+        """
+        book = self._desk.book
         since = self._desk.store.sent_ns.get((order.seq or 0, asked.attempt), 0)
-        trades = self._desk.book.trades.values()
-        return any(t.key is None and t.symbol == order.symbol and t.entry_ts_ns >= since for t in trades)
+        return any(
+            trade.key is None and trade.entry_ts_ns >= since and not book.is_explained(trade.trade_ref)
+            for trade in book.trades.values()
+            if (trade.symbol, trade.side) == (order.symbol, order.side)
+        )
 
     async def _note(self, found: list[tuple[str, Evidence]], source: Source | None) -> list[AccountChange]:
         if not found:

@@ -213,6 +213,11 @@ class TradeFile:
                 found.setdefault((item.fill.fill_id, item.fill.leg), item)
         return list(found.values())
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether an event told how the trade was opened; else it was only seen in a report."""
+        return any(isinstance(item, TradeFill) and item.fill.effect is Effect.OPEN for item in self.evidence)
+
     def _base(self) -> Adopted | None:
         bases = (item for item in self.evidence if isinstance(item, Adopted))
         return max(bases, key=lambda item: item.key, default=None)

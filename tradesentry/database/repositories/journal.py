@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from tradesentry.core.domain.errors import BrokerError, JournalUnavailable, LeaseLost
+from tradesentry.core.domain.errors import JournalUnavailable, LeaseLost
 from tradesentry.core.domain.events import BrokerEvent, Fill
 from tradesentry.core.execution.journal_messages import lease_lost
 from tradesentry.core.execution.journal_port import COMMIT_SECONDS, JournalTransaction
@@ -257,8 +257,3 @@ def _throw_away(connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
     """Close a connection without a word to the server; one that is closed already has left the pool."""
     with suppress(asyncpg.InterfaceError):
         connection.terminate()
-
-
-def is_unknown(error: BrokerError) -> bool:
-    """Say whether an error leaves open if the transaction was committed."""
-    return error.code == "commit_unknown"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.brokers.conftest import oanda_bench, play
 from tests.support.venues import TUESDAY_NS, entry, new_venue
-from tradesentry.core.broker.base_broker import NotSent
+from tradesentry.core.broker.base_broker import NotSent, Unknown
 from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.http_client import HttpClient
 from tradesentry.core.broker.oanda import MAX_BACKOFF_SECONDS, OandaBroker, OandaLink
@@ -211,3 +211,37 @@ def test_new_connections_come_at_the_rate_that_the_venue_allows_and_open_ones_ar
     assert sum(at < 0.5 for at in done) == 2
     assert sum(at < 1.0 for at in done) == 3
     assert max(done) == pytest.approx(2.0, abs=0.3)
+
+
+class StoppedClock(FakeClock):
+    """A process that is stopped for ten seconds right after its first byte left: no alarm rings meanwhile."""
+
+    is_armed = False
+
+    def now_ns(self):
+        if self.is_armed:
+            self._elapsed_ns += 10 * 10**9
+        return super().now_ns()
+
+
+@pytest.mark.parametrize(("is_stopped", "n_executed"), [(False, 1), (True, 0)])
+def test_a_process_that_was_stopped_past_the_deadline_does_not_complete_its_request(is_stopped, n_executed):
+    """Head and body are two writes. Seen to fail: with the deadline before the head only the order was executed."""
+
+    async def case():
+        clock = StoppedClock(TUESDAY_NS)
+        server = FakeOanda(new_venue(), FakeClock(TUESDAY_NS))
+        await server.start()
+        hosts = {"base_url": server.url, "stream_url": server.url, "headers": {"Authorization": "Bearer token"}}
+        client = HttpClient("OANDA", clock=clock, **hosts)
+        body = {"order": {"type": "MARKET", "instrument": "EUR_USD", "units": "1000", "timeInForce": "FOK"}}
+        clock.is_armed = is_stopped
+        said = await client.send("POST", f"/v3/accounts/{server.venue.account}/orders", body, deadline=5.0)
+        await client.close()
+        await server.stop()
+        return said, server
+
+    said, server = play(case())
+
+    assert isinstance(said, Unknown) is is_stopped
+    assert server.n_commands == n_executed

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -11,7 +12,8 @@ from tests.support.venues import entry
 from tradesentry.core.broker.base_broker import Unknown
 from tradesentry.core.broker.faults import FaultKind
 from tradesentry.core.domain.live_orders import Evidence, OrderStatus, client_order_id
-from tradesentry.core.domain.orders import OrderType
+from tradesentry.core.domain.orders import OrderType, Side
+from tradesentry.core.domain.venue import OpenTrade
 from tradesentry.core.execution.journal_rows import LiveState
 
 ACTIVE, RECONCILING = LiveState.ACTIVE, LiveState.RECONCILING
@@ -116,6 +118,48 @@ def test_an_order_that_never_arrived_is_not_placed_once_all_is_proven():
     assert early is Status.UNKNOWN
     assert statuses(site)[-1] is Status.NOT_PLACED
     assert site.venue.open_trades() == []
+
+
+def test_a_trade_made_by_hand_meanwhile_does_not_keep_an_absent_order_open():
+    """Its own event told of it. Seen to fail: with every EXTERNAL trade in the way the order stayed UNKNOWN for ever."""
+
+    async def case():
+        site = Site(horizon=60.0)
+        owner = await site.own(faults="reset_before at 1 on place")
+        await owner.recover()
+        await owner.buy()
+        site.venue.place(replace(entry(1), client_order_id=""))
+        await site.clock.advance(61)
+        await owner.recover("reconnect")
+        return site, owner
+
+    site, owner = play(case())
+
+    assert statuses(site)[-1] is Status.NOT_PLACED
+    assert [trade.key for trade in owner.book.trades.values()] == [None]
+
+
+@pytest.mark.parametrize(("symbol", "side", "ended"), [
+    ("EURUSD", Side.BUY, Status.UNKNOWN),
+    ("EURUSD", Side.SELL, Status.NOT_PLACED),
+    ("USDJPY", Side.BUY, Status.NOT_PLACED),
+])  # fmt: skip
+def test_a_trade_that_no_event_explains_keeps_an_order_open_that_it_may_come_from(symbol, side, ended):
+    """Seen to fail: with `_has_stranger` false the first case ends NOT_PLACED."""
+
+    async def case():
+        site = Site(horizon=60.0)
+        owner = await site.own(faults="reset_before at 1 on place")
+        await owner.recover()
+        await owner.buy()
+        now_ns, units = site.clock.now_ns(), Decimal(10_000)
+        shown = OpenTrade("77", symbol, side, units, units, 1.1, now_ns, 1.095, None, client_order_id=None)
+        owner.book.adopt_trade(shown, owner.book.key_of(site.venue.log_id, owner.book.cursor))
+        await site.clock.advance(61)
+        await owner.settle(owner.orders.resolve())
+        return site
+
+    assert statuses(play(case()))[-1] is ended
 
 
 def test_a_page_with_a_hole_loses_no_fill():
