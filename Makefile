@@ -76,10 +76,10 @@ $(VENV)/runtime.stamp: $(VENV)/python.stamp pyproject.toml requirements.txt
 	@echo "Installing TradeSentry ..." && $(BIN)/python $(PIP) --editable . && touch $@
 
 $(VENV)/test.stamp: $(VENV)/runtime.stamp
-	@echo "Installing what the tests need ..." && $(BIN)/python $(PIP) --editable '.[test]' && touch $@
+	@echo "Installing what the tests need ..." && $(BIN)/python $(PIP) --editable '.[test,drl]' && touch $@
 
 $(VENV)/dev.stamp: $(VENV)/runtime.stamp
-	@echo "Installing what the checks need ..." && $(BIN)/python $(PIP) --editable '.[dev]' && touch $@
+	@echo "Installing what the checks need ..." && $(BIN)/python $(PIP) --editable '.[dev,drl]' && touch $@
 
 $(BENCH_VENV)/peers.stamp: $(VENV)/python.stamp tests/benchmarks/requirements-peers.txt
 	@echo "Creating $(BENCH_VENV) ..." && $(PYTHON) -m venv $(BENCH_VENV)
