@@ -1,4 +1,4 @@
-"""Invariants of protection, limits, state, alerts and ownership: I8 to I12, J11.
+"""Invariants of absence, protection, limits, state, alerts and ownership: I7 to I12, J11.
 
 Each function looks at all evidence and returns sentences, one per violation.
 """
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.acceptance.soak.evidence import Evidence, Row, Span
+from tests.acceptance.soak.evidence import Evidence, Journal, Row, Span, VenueFile
 from tests.acceptance.soak.folds import OrderStory, TradeStory, VenueStory, venue_story
+from tests.acceptance.soak.order_checks import ABSENT, entries
 
 Found = list[str]
 SECOND = 10**9
@@ -32,6 +33,8 @@ class Bounds:
     outside_seconds: float = 3.0
     """How long somebody else's trade may be unknown to us before it counts."""
     max_send_seconds: float = 0.2
+    horizon_seconds: float = 1.0
+    """What the trader was told: after that long an order that it sent is no longer executed."""
     halt_seconds: float = 1.0
     """An order decided before the halt may still arrive that much later."""
 
@@ -45,6 +48,48 @@ def _overlap(start: int, end: int, spans: Sequence[Span], account: str) -> int:
             total += high - max(low, reached)
             reached = high
     return total
+
+
+@dataclass(frozen=True)
+class FalseAbsence:
+    """An order that the journal gave up and that is at the venue."""
+
+    text: str
+    is_venues: bool
+    """The trader had waited out the horizon and the venue executed even later, against what it was promised."""
+
+
+def given_up(evidence: Evidence, bounds: Bounds) -> list[FalseAbsence]:
+    """Return every order that the journal calls NOT_PLACED, DENIED or REJECTED and the venue has; NOT_PLACED once."""
+    return [
+        found
+        for account, journal in evidence.journal.items()
+        for found in _given_up(account, evidence.venue.get(account, VenueFile()), journal, bounds)
+    ]
+
+
+def _given_up(account: str, venue: VenueFile, journal: Journal, bounds: Bounds) -> list[FalseAbsence]:
+    orders = {order.client_order_id: order for order in entries(venue_story(venue.transactions))}
+    clients = {row["seq"]: row["client_order_id"] for row in journal.intents}
+    ends = {row["seq"]: row for row in journal.transitions}
+    claims = {row["seq"]: row for row in journal.transitions if row["to_status"] == "not_placed"}
+    claims |= {seq: row for seq, row in ends.items() if row["to_status"] in ABSENT and seq not in claims}
+    found = []
+    for seq, row in claims.items():
+        if (order := orders.get(clients.get(seq))) is None:
+            continue
+        sent = max((a["sending_ns"] for a in journal.attempts if a["seq"] == seq and a["kind"] == "place"), default=0)
+        waited, late = (row["at_ns"] - sent) / SECOND, (order.at - sent) / SECOND
+        what = f"order {seq} ({clients[seq]}) is or was {row['to_status']} and exists at the venue"
+        why = f"given up as {row.get('cause', '?')} {waited:.2f} s after it was sent, executed after {late:.2f} s"
+        is_venues = row["to_status"] == "not_placed" and late > waited >= bounds.horizon_seconds
+        found.append(FalseAbsence(f"I7: {what} of {account}: {why}", is_venues))
+    return found
+
+
+def false_absences(evidence: Evidence, bounds: Bounds) -> Found:
+    """I7: nothing that was given up exists at the venue, unless the venue broke the horizon."""
+    return [found.text for found in given_up(evidence, bounds) if not found.is_venues]
 
 
 def naked(evidence: Evidence, bounds: Bounds) -> Found:
@@ -244,6 +289,7 @@ def sent_while_away(evidence: Evidence, bounds: Bounds) -> Found:
 
 
 CHECKS: Mapping[str, Callable[[Evidence, Bounds], Found]] = {
+    "false absences": false_absences,
     "stale writes": stale_writes,
     "naked": naked,
     "loosened": loosened,

@@ -1,4 +1,4 @@
-"""Invariants of orders, fills and money: I1 to I7, and the fold of the events from zero (I12).
+"""Invariants of orders, fills and money: I1 to I6, and the fold of the events from zero (I12).
 
 Each function looks at one account and returns sentences, one per violation. `lost`: the venue holds an order of ours
 that the journal does not account for. `duplicate`: an intent was executed twice.
@@ -185,19 +185,6 @@ def unresolved(venue: VenueFile, journal: Journal) -> Found:
     return found
 
 
-def false_absences(venue: VenueFile, journal: Journal) -> Found:
-    """I7: what the journal calls NOT_PLACED, DENIED or REJECTED is not at the venue; once NOT_PLACED, never."""
-    at_venue = {order.client_order_id for order in entries(venue_story(venue.transactions))}
-    clients = {row["seq"]: row["client_order_id"] for row in journal.intents}
-    over = {seq: status for seq, status in statuses(journal).items() if status in ABSENT}
-    claimed = {row["seq"]: "not_placed" for row in journal.transitions if row["to_status"] == "not_placed"}
-    return [
-        f"I7: order {seq} ({clients[seq]}) is or was {status} and exists at the venue"
-        for seq, status in (claimed | over).items()
-        if clients.get(seq) in at_venue
-    ]
-
-
 def event_fold(venue: VenueFile, journal: Journal) -> Found:
     """I12: every event is stored, the cursor is at the end, and the tables are the fold of the events from zero."""
     stored = [row["seq"] for row in journal.events]
@@ -227,7 +214,6 @@ CHECKS: Mapping[str, Callable[[VenueFile, Journal], Found]] = {
     "fill mismatches": fill_mismatches,
     "money": money,
     "unresolved": unresolved,
-    "false absences": false_absences,
     "fold": event_fold,
 }
 """By the column of the soak's table."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tests.acceptance.soak.account_checks import Bounds
+from tests.acceptance.soak.account_checks import Bounds, given_up
 from tests.acceptance.soak.checker import check
 from tests.acceptance.soak.evidence import Claim
 from tests.acceptance.soak.mutants import MUTANTS
@@ -14,6 +14,8 @@ from tests.acceptance.soak.settings import MUST_STRIKE, AgentSettings, SoakSetti
 from tests.acceptance.soak.supervisor import Outcome, Soak
 
 SHOWN = 12
+MOST_OUTRUN = 2
+"""More of these, and the machine is too slow for the scaled times: the soak proves nothing."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Verdict:
     settings: SoakSettings
     outcome: Outcome
     found: Mapping[str, Sequence[str]]
+    outrun: Sequence[str]
+    """Orders that this machine let the venue execute later than the horizon allows; rare, and nobody's violation."""
     n_orders: int
     n_takeovers: int
     n_kills: int
@@ -32,7 +36,7 @@ class Verdict:
     @property
     def is_passed(self) -> bool:
         """Whether every invariant held and enough happened."""
-        return not self.too_few and not any(self.found.values())
+        return not self.too_few and not any(self.found.values()) and len(self.outrun) <= MOST_OUTRUN
 
 
 def say(text: str = "") -> None:
@@ -62,9 +66,11 @@ def judge(settings: SoakSettings, *, keep: bool = False) -> Verdict:
             currency_net=settings.currency_net,
             open_risk=settings.open_risk,
             max_send_seconds=settings.times.max_send,
+            horizon_seconds=settings.times.horizon,
             naked_seconds=2.0 * settings.times.ttl / Times().ttl,
         )
-        return verdict_of(settings, outcome, check(outcome.evidence, bounds))
+        outrun = [found.text for found in given_up(outcome.evidence, bounds) if found.is_venues]
+        return verdict_of(settings, outcome, check(outcome.evidence, bounds), outrun)
     finally:
         if not keep:
             soak.clean()
@@ -72,8 +78,10 @@ def judge(settings: SoakSettings, *, keep: bool = False) -> Verdict:
             say(f"files: {soak.folder}")
 
 
-def verdict_of(settings: SoakSettings, outcome: Outcome, found: Mapping[str, Sequence[str]]) -> Verdict:
-    """Return the verdict on an outcome."""
+def verdict_of(
+    settings: SoakSettings, outcome: Outcome, found: Mapping[str, Sequence[str]], outrun: Sequence[str]
+) -> Verdict:
+    """Return the verdict on an outcome; arguments as the fields of `Verdict`."""
     evidence, least = outcome.evidence, settings.minimums
     n_orders = sum(t["kind"] == "order_accepted" for v in evidence.venue.values() for t in v.transactions)
     n_takeovers = takeovers(evidence.claims)
@@ -86,7 +94,7 @@ def verdict_of(settings: SoakSettings, outcome: Outcome, found: Mapping[str, Seq
         **{name: (evidence.hits[name], least.hits) for name in MUST_STRIKE},
     }
     too_few = [f"{name}: {n} of {wanted}" for name, (n, wanted) in counts.items() if n < wanted]
-    return Verdict(settings, outcome, found, n_orders, n_takeovers, n_kills, too_few)
+    return Verdict(settings, outcome, found, outrun, n_orders, n_takeovers, n_kills, too_few)
 
 
 def print_report(verdict: Verdict) -> None:
@@ -107,6 +115,8 @@ def print_report(verdict: Verdict) -> None:
             say(f"    {text}")
         if len(texts) > SHOWN:
             say(f"    and {len(texts) - SHOWN:,} more")
+    for text in verdict.outrun:
+        say(f"  the venue was later than its horizon: {text}")
     for text in verdict.too_few:
         say(f"  too few {text}")
     say("passed" if verdict.is_passed else "FAILED")

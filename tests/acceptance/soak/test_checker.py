@@ -259,6 +259,25 @@ def test_an_attempt_written_after_a_takeover_is_found():
     assert columns(replace(evidence, claims=[*evidence.claims, takeover])) == {"stale writes"}
 
 
+@pytest.mark.parametrize(
+    ("given_up_after", "executed_after", "is_found"), [(1.5, 2.0, False), (0.5, 2.0, True), (1.5, 0.1, True)]
+)
+def test_giving_up_is_false_unless_the_horizon_had_passed_and_the_venue_came_even_later(
+    given_up_after, executed_after, is_found
+):
+    def late(made: HandMade) -> None:
+        began = made.now
+        client = made.intent()
+        made.now = began + round(given_up_after * SECOND)
+        made.moved(made.seq, "not_placed")
+        made.now = began + round(executed_after * SECOND)
+        order = made.accepted(client)
+        made.filled(order, client)
+        made.stands(client, order, "filled", filled=1_000)
+
+    assert columns(true_story(late)) == ({"false absences"} if is_found else set())
+
+
 def test_a_naked_trade_counts_only_while_somebody_holds_the_account():
     evidence = true_story(naked)
     absent = replace(evidence, active=[Span(START, START + SECOND, ACCOUNT)])
