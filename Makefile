@@ -22,9 +22,13 @@ BROKER ?= oanda
 SLOW ?= 1
 # Faulty traders that the soak has to catch, all of them when empty: make soak-mutants MUTANTS="M4 M12"
 MUTANTS ?=
+# Where descriptions of venues lie that are not part of the repository, and Prism, which checks against OANDA's.
+REFERENCE := $(or $(TRADESENTRY_SHARED_REFERENCE),../shared/reference)
+PRISM := build/prism
+PRISM_LOCK := $(addprefix tests/conformance/brokers/prism/,package.json package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format bench soak soak-mutants lock clean
+.PHONY: help run test check lint format bench soak soak-mutants oanda-contract lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -56,6 +60,10 @@ soak: $(VENV)/test.stamp ## kill traders, database and network while orders go o
 soak-mutants: $(VENV)/test.stamp ## prove that the soak catches every faulty trader
 	@$(BIN)/python -m tests.acceptance.soak --seconds 20 --seed $(SEED) --slow $(SLOW) --mutants $(MUTANTS)
 
+oanda-contract: $(VENV)/test.stamp ## check the OANDA adapter against the venue's own description, where that and Node.js are
+	@if [ -d "$(REFERENCE)/oanda" ] && command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PRISM)/prism.stamp; fi
+	@$(BIN)/python -m pytest tests/conformance/brokers/test_oanda_contract.py -m reference -q -rs
+
 lock: ## write requirements.txt anew from pyproject.toml
 	@rm -rf build/lock-venv && $(PYTHON) -m venv build/lock-venv
 	@build/lock-venv/bin/python -m pip install --quiet --disable-pip-version-check .
@@ -84,3 +92,7 @@ $(VENV)/dev.stamp: $(VENV)/runtime.stamp
 $(BENCH_VENV)/peers.stamp: $(VENV)/python.stamp tests/benchmarks/requirements-peers.txt
 	@echo "Creating $(BENCH_VENV) ..." && $(PYTHON) -m venv $(BENCH_VENV)
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements-peers.txt && touch $@
+
+$(PRISM)/prism.stamp: $(PRISM_LOCK)
+	@echo "Installing Prism ..." && mkdir -p $(PRISM) && cp $(PRISM_LOCK) $(PRISM)
+	@npm ci --prefix $(PRISM) --silent --no-audit --no-fund --ignore-scripts && touch $@

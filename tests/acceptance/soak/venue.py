@@ -91,7 +91,7 @@ class LoggedOanda(FakeOanda):
     async def _handle(self, request: _Request, connection: h11.Connection, writer: asyncio.StreamWriter) -> None:
         if request.method != "GET":
             self._numbers[id(request)] = n = self.n_commands + 1
-            said = {"method": request.method, "path": request.path, "body": request.body}
+            said = {"method": request.method, "path": request.path, "body": request.body or {}}
             self._log.write("request", account=self.venue.account, n=n, sender=request.token, **said)
         await super()._handle(request, connection, writer)
 

@@ -81,6 +81,7 @@ def test_every_request_is_what_the_description_asks_for(description):
     assert len(requests) == 9
     for method, path, body in requests:
         asked = operation(description, method, path).get("requestBody")
+        assert (asked is None) == (body is None), (method, path, body)
         if asked is not None:
             schema = asked["content"]["application/json"]["schema"]
             assert problems(description, schema, body) == [], (method, path, body)

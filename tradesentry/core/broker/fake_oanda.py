@@ -31,7 +31,7 @@ class _Request:
     method: str
     path: str
     query: Mapping[str, str]
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | None
     is_authorized: bool
     token: str
     """Names who asks, where several clients share an account."""
@@ -68,8 +68,8 @@ class FakeOanda:
         self.n_commands = 0
         """Mutating requests whose head arrived."""
         self.n_bytes = 0
-        self.requests: list[tuple[str, str, Mapping[str, Any]]] = []
-        """Mutating requests: method, path below the account, body."""
+        self.requests: list[tuple[str, str, Mapping[str, Any] | None]] = []
+        """Mutating requests: method, path below the account, body if there was one."""
         self.url = ""
         self.is_frozen = False
         """Half-open: requests are read and neither executed nor answered, on whatever connection they come."""
@@ -161,7 +161,7 @@ class FakeOanda:
         url = urlsplit(head.target.decode())
         headers = {name.decode().lower(): value.decode() for name, value in head.headers}
         try:
-            said = json.loads(body) if body else {}
+            said = json.loads(body) if body else None
         except json.JSONDecodeError:
             said = {}
         token = headers.get("authorization", "").removeprefix("Bearer ")
@@ -215,7 +215,7 @@ class FakeOanda:
 
     def _execute(self, request: _Request) -> Answer:
         self.venue.now_ns = max(self.venue.now_ns, self._clock.now_ns())
-        status, said = self._api.answer(request.method, request.path, request.query, request.body)
+        status, said = self._api.answer(request.method, request.path, request.query, request.body or {})
         if request.path == "/transactions/sinceid" and status == 200:
             said = self._disturbed_page(said)
         return status, said

@@ -131,14 +131,14 @@ class HttpClient:
         return _object(response, path, self._venue)
 
     async def send(
-        self, method: str, path: str, body: Mapping[str, Any], *, deadline: float
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, deadline: float
     ) -> Reply | NotSent | Unknown:
         """Send a command once and return the answer, or what is known when there is none.
 
         Args:
             method: POST or PUT.
             path: Of the resource.
-            body: JSON object.
+            body: JSON object; None sends none.
             deadline: Monotonic seconds after which the connection is closed.
         """
         if self._rest.is_closed:

@@ -330,7 +330,7 @@ class OandaBroker:
     async def cancel_order(self, target: OrderRef) -> Outcome:
         """Cancel a resting order."""
         spec = target.venue_order_id or f"@{target.client_order_id}"
-        return await self._command("cancel", target.stamp, "PUT", f"/orders/{spec}/cancel", {})
+        return await self._command("cancel", target.stamp, "PUT", f"/orders/{spec}/cancel", None)
 
     async def close_trade(self, target: TradeRef, *, remaining_units: Decimal) -> Outcome:
         """Reduce a trade to `remaining_units`, as a difference from a fresh read."""
@@ -386,7 +386,7 @@ class OandaBroker:
         stamp: CommandStamp,
         method: str,
         path: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
         request: OrderRequest | None = None,
         rounded: tuple[Rounding, ...] = (),
     ) -> Outcome:

@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.brokers.conftest import oanda_bench, play
 from tests.support.markets import make_bars, utc
 from tests.support.venues import TUESDAY_NS, entry, new_venue
-from tradesentry.core.broker.base_broker import Accepted, NotSent, Refused, TradeRef, Unknown
+from tradesentry.core.broker.base_broker import Accepted, NotSent, OrderRef, Refused, TradeRef, Unknown
 from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.oanda import OandaBroker, OandaLink
 from tradesentry.core.broker.oanda_client import Reply
@@ -228,6 +228,19 @@ def test_an_unknown_granularity_is_refused_before_anything_is_sent():
 
     with pytest.raises(UsageError, match="no candles of 'ZZ'"):
         play(case())
+
+
+def test_a_cancel_has_no_body_because_the_venue_describes_none():
+    """Seen to fail: with the empty object that was sent once."""
+
+    async def case():
+        async with oanda_bench() as b:
+            await b.broker.connect()
+            await b.broker.place_order(entry(1, kind=OrderType.LIMIT, price=1.09, stop=1.08))
+            await b.broker.cancel_order(OrderRef(client_order_id(7, 1)))
+            return b.server.requests[-1]
+
+    assert play(case()) == ("PUT", f"/orders/@{client_order_id(7, 1)}/cancel", None)
 
 
 def test_an_entry_carries_both_ids_and_its_stop_in_one_request():
