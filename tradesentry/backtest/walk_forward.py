@@ -30,15 +30,27 @@ from tradesentry.backtest.studies.portfolio import Share, WindowPlay, join_windo
 from tradesentry.backtest.studies.search import search
 from tradesentry.backtest.studies.selection import Score, Trades, purged, ranked, score_of, select, weights_of
 from tradesentry.backtest.studies.stage import Stage, Stages, Window
-from tradesentry.backtest.studies.study import Report, Study
+from tradesentry.backtest.studies.study import STORE_FOLDER, Report, Study
 from tradesentry.backtest.studies.trials import TrialLedger
 from tradesentry.backtest.studies.variants import Variant, grid_variants, make_variant, random_variants
-from tradesentry.backtest.studies.walks import Choice, FoldRow, TrainWindow, WalkForwardPlan, WalkForwardResult, pooled
+from tradesentry.backtest.studies.walks import (
+    Choice,
+    FitReport,
+    Fitted,
+    FoldRow,
+    TrainWindow,
+    WalkForwardPlan,
+    WalkForwardResult,
+    pooled,
+    say_nothing,
+)
 from tradesentry.core.domain.errors import ConfigError
 
-__all__ = ["Choice", "FoldRow", "TrainWindow", "WalkForwardPlan", "WalkForwardResult", "run_walk_forward"]
+__all__ = ["Choice", "Fitted", "FoldRow", "TrainWindow", "WalkForwardPlan", "WalkForwardResult", "run_walk_forward"]
 
 FloatArray = npt.NDArray[np.float64]
+FITS: Final = "fits"
+"""Folder of what fits have finished, beside the finished plays."""
 MAX_TAIL_DAYS: Final = 31
 """Longest that a position may outlive its test window when the embargo is counted in bars."""
 
@@ -55,6 +67,7 @@ def run_walk_forward(
     study_id: str,
     bars: Bars | None = None,
     report: Report | None = None,
+    fit_report: FitReport = say_nothing,
 ) -> WalkForwardResult:
     """Run a walk-forward, or what is left of it, and return its result.
 
@@ -65,6 +78,7 @@ def run_walk_forward(
         study_id: Name of the study in the ledger.
         bars: Series to use instead of the settings' source.
         report: Told how far it is.
+        fit_report: Told how far the fit of a fold is, for apps that fit a model.
 
     Raises:
         TradeSentryError: Whatever is wrong with the plan or the data.
@@ -72,7 +86,9 @@ def run_walk_forward(
     """
     base = resolve_run(plan.app, bars=bars, config=plan.config, settings=checked_settings(plan.settings))
     study = Study(Stages(plan.app, base), runner, runs=runs, report=report)
-    return _WalkForward(plan, base, study, TrialLedger(runs), study_id).run()
+    walk = _WalkForward(plan, base, study, TrialLedger(runs), study_id)
+    walk.fit_folder, walk.fit_workers, walk.fit_report = runs / STORE_FOLDER / FITS, runner.workers, fit_report
+    return walk.run()
 
 
 class _WalkForward:
@@ -88,6 +104,8 @@ class _WalkForward:
         self.fitted: dict[int, Variant] = {}
         self.test_returns: dict[str, list[FloatArray]] = {}
         self.choices: list[Choice] = []
+        self.fit_folder, self.fit_workers = Path(STORE_FOLDER) / FITS, 1
+        self.fit_report: FitReport = say_nothing
 
     def run(self) -> WalkForwardResult:
         """Walk through all folds, then trade the choices and judge what came of them."""
@@ -170,8 +188,16 @@ class _WalkForward:
             raise ConfigError(f"{self.plan.app} has no fit(train) hook. Give --grid, --random or --optuna.")
         if fold.index not in self.fitted:
             section = self.study.stages.of(self.base.config)[1].section(self.base.config, fold.train)
-            values = fit(TrainWindow(section.run, section.n_before, fold, self.plan.seed))
-            self.fitted[fold.index] = make_variant(self.plan.app, self.base.config, values)
+            found = fit(
+                TrainWindow(
+                    section.run, section.n_before, fold, self.plan.seed,
+                    folder=self.fit_folder.resolve(), workers=self.fit_workers, report=self.fit_report,
+                )
+            )  # fmt: skip
+            if isinstance(found, Fitted):
+                self.ledger.record(self.base, self.study_id, found.trials)
+                found = found.values
+            self.fitted[fold.index] = make_variant(self.plan.app, self.base.config, found)
             self._note([self.fitted[fold.index]])
         return self.fitted[fold.index]
 

@@ -18,8 +18,9 @@ PLACES = ("{package}.backtest_runner", "{package}.backtest.backtest_runner")
 """Modules of an app that may hold `EXPERIMENT`."""
 HOOKS = ("{package}.walk_forward", "{package}.backtest.walk_forward")
 """Modules of an app that may hold `fit`."""
-Fit = Callable[[Any], Mapping[str, Any]]
-"""From a train window (`walk_forward.TrainWindow`) to configuration values: replaces the search per fold."""
+Fit = Callable[[Any], Any]
+"""From a train window (`walk_forward.TrainWindow`) to configuration values, or to a `walk_forward.Fitted`, which also
+says what was tried: replaces the search per fold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ Separate from the walk itself, so that files, reports and commands read them wit
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,14 @@ class WalkForwardPlan(SweepPlan):
     cost_levels: tuple[float, ...] = Field((1.0,), description="Multiples of the costs to trade the choice at.")
 
 
+FitReport = Callable[[str, int, int], None]
+"""Told what is being fitted, how many of its steps are done, and how many there are."""
+
+
+def say_nothing(_name: str, _done: int, _total: int) -> None:
+    """Take the progress of a fit and be quiet."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainWindow:
     """What `fit` is given: the past of one fold, and nothing after it."""
@@ -44,6 +53,20 @@ class TrainWindow:
     """Bars per market before the train window."""
     fold: Fold
     seed: int
+    folder: Path = Path("runs/.work/fits")
+    """Where a fit keeps what it has finished, named by content."""
+    workers: int = 1
+    """How many processes it may use."""
+    report: FitReport = say_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What `fit` may return instead of bare configuration values: those, and all that was tried to find them."""
+
+    values: Mapping[str, Any]
+    trials: Mapping[str, float | None]
+    """Sharpe ratio per day by name of the trial, None where unknown; each counts in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
