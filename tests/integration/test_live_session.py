@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.postgres import (
     asked_major,
@@ -32,14 +33,17 @@ from tradesentry.core.execution.setup import limit_profile
 from tradesentry.core.market.bars import MINUTE_NS, to_ns
 from tradesentry.core.market.instruments import instrument
 from tradesentry.core.market.synthetic import synthetic_bars
+from tradesentry.core.monitoring.metrics_collector import MetricsCollector
 from tradesentry.core.strategy.strategy_registry import strategy
+from tradesentry.core.utils.notifier import Notifier
 from tradesentry.database.accounts import Accounts
 from tradesentry.database.embedded import EmbeddedPostgres
 from tradesentry.database.repositories.runs import set_desired
 from tradesentry.database.roles import APP
 from tradesentry.database.session import create_engine, create_pool, tenant_session, unavailable
 from tradesentry.settings import Settings
-from tradesentry.workers.session import AccountSession
+from tradesentry.workers.alerting import Alerting
+from tradesentry.workers.session import AccountSession, SessionOptions
 
 __all__ = ["database", "postgres"]
 
@@ -47,6 +51,7 @@ ACCOUNT = "001-001-1234567-001"
 NOON_NS = to_ns("2024-01-09T12:00")
 LINKED = {"currency": "USD", "environment": "practice", "symbols": ["EURUSD"], "timeframe": "M15", "limits": "off"}
 CONFIG = {"symbols": ["EURUSD"], "timeframe": "M15"}
+SILENT = Alerting(Notifier([]), lambda _code, _text: None)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,7 @@ class Site:
         bid, now_ns = float(self.bars["close"][newest]), self.clock.now_ns()
         self.server.show(Quote("EURUSD", bid, round(bid + 0.0001, 5), now_ns, now_ns))
 
-    async def session(self):
+    async def session(self, **options):
         await self.server.start()
         self.price()
         (claim,) = await self.stores.journal.claim("host:0", limit=1, ttl_seconds=3_600.0)
@@ -105,7 +110,8 @@ class Site:
         )  # fmt: skip
         return AccountSession(
             claim, fence, stores=self.stores, settings=settings, clock=self.clock,
-            alert=lambda code, text: self.alerts.append((code, text)),
+            alerts=Alerting(Notifier([]), lambda code, text: self.alerts.append((code, text))),
+            options=SessionOptions(**options),
         )  # fmt: skip
 
     async def until(self, is_true, *, step=0.25, steps=4_000):
@@ -168,6 +174,46 @@ def test_a_session_decides_on_the_bars_of_a_venue_obeys_its_owner_and_ends_clean
     assert saved == [("EURUSD", decided.as_of_ns)]
     assert site.server.n_commands == 0
     assert site.server.n_streams("events") == 0
+
+
+def samples(text, account_id):
+    """Return {name: {labels without the account: value}} of one account."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("account") == str(account_id):
+                labels = tuple(v for k, v in sorted(sample.labels.items()) if k not in ("account", "app", "le"))
+                found.setdefault(sample.name, {})[labels] = sample.value
+    return found
+
+
+def test_an_account_at_work_is_measured_from_its_first_commit_on(safe_database):
+    """Its streams are heard by their heartbeats although nothing happens.
+
+    Seen to fail: with lines of a stream that were not noted the ages were missing, with the journal as it is no commit
+    was counted.
+    """
+    metrics = MetricsCollector()
+
+    async def work():
+        async with site_on(safe_database) as site:
+            session = await site.session(metrics=metrics)
+            task = asyncio.create_task(session.run())
+            await site.until(lambda: task.done() or site.server.n_streams("quotes") > 0)
+            began_ns = site.clock.now_ns()
+            await site.until(lambda: site.clock.now_ns() > began_ns + 60 * NS_PER_SECOND, step=0.5)
+            quiet = samples(metrics.text(), site.account_id)
+            stopping = asyncio.create_task(session.stop(keep_entries=False))
+            await site.until(stopping.done)
+            await asyncio.gather(task, return_exceptions=True)
+            return quiet
+
+    quiet = asyncio.run(work())
+
+    assert quiet["ts_reconcile_seconds_count"][()] == 1.0
+    assert quiet["ts_journal_commit_seconds_count"][()] >= 3.0
+    assert quiet["ts_stream_age_seconds"]["events",] <= 6.0
+    assert quiet["ts_stream_age_seconds"]["quotes",] <= 6.0
 
 
 @pytest.mark.parametrize(
@@ -292,7 +338,7 @@ def test_a_run_that_was_stopped_while_nobody_traded_it_is_said_to_be_stopped(dat
             fence = SelfFence(clock.monotonic, ttl_seconds=60.0)
             fence.renewed(fence.ask())
             session = AccountSession(
-                claim, fence, stores=stores, settings=Settings(_env_file=None), clock=clock, alert=lambda *_: None
+                claim, fence, stores=stores, settings=Settings(_env_file=None), clock=clock, alerts=SILENT
             )
             await session.run()
             await session.stop(keep_entries=False)
@@ -314,9 +360,7 @@ def test_a_paper_account_lives_on_the_prices_of_a_venue_and_settles_what_nobody_
         fence = SelfFence(site.clock.monotonic, ttl_seconds=1e9)
         fence.renewed(fence.ask())
         secrets = Settings(_env_file=None, oanda_token="token", oanda_account=ACCOUNT, oanda_url=site.server.url)
-        session = AccountSession(
-            claim, fence, stores=site.stores, settings=secrets, clock=site.clock, alert=lambda *_: None
-        )
+        session = AccountSession(claim, fence, stores=site.stores, settings=secrets, clock=site.clock, alerts=SILENT)
         task = asyncio.create_task(session.run())
         await site.until(lambda: task.done() or session.status() is not None)
         if task.done():

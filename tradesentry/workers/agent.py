@@ -18,6 +18,7 @@ from tradesentry.core.domain.errors import AccountBusy, JournalUnavailable, Leas
 from tradesentry.core.execution.journal_port import Journal
 from tradesentry.core.execution.journal_rows import Claim, Lease
 from tradesentry.core.execution.lease import TTL_SECONDS, SelfFence
+from tradesentry.core.monitoring.alerts import AlertSink
 from tradesentry.core.utils.logger import get_logger
 from tradesentry.database.repositories.agents import Load
 
@@ -126,7 +127,7 @@ class Agent:
         open_session: Makes the session of a claimed account.
         clock: Time of leases; never a replay's.
         settings: How it works.
-        alert: Tells people (title, text).
+        alerts: Returns who is told about an account, by its id.
         raises: A failing account ends the agent instead of being tried again: one command for one account.
     """
 
@@ -138,12 +139,12 @@ class Agent:
         clock: Clock,
         settings: AgentSettings,
         *,
-        alert: Callable[[str, str], object] | None = None,
+        alerts: Callable[[str], AlertSink] | None = None,
         raises: bool = False,
     ) -> None:
         self._journal, self._roster, self._open_session = journal, roster, open_session
         self._clock, self.settings, self._raises = clock, settings, raises
-        self._alert = alert or (lambda _title, _text: None)
+        self._alerts = alerts or (lambda _account: lambda _code, _text: None)
         self._id = uuid4()
         self._held: dict[UUID, Held] = {}
         self._may_reclaim = settings.reclaims
@@ -242,11 +243,11 @@ class Agent:
         await self._cut(held)
         if is_ours:
             return
-        self._alert(
-            "Account lost to another agent",
-            f"This process ({held.lease.owner}) lost account …{str(held.lease.account_id)[-4:]} of epoch "
-            f"{held.lease.epoch}. It sends nothing more there; whoever owns it now reconciles it. If that repeats, "
-            "look for a slow database or a frozen host.",
+        self._alerts(str(held.lease.account_id))(
+            "lease_lost",
+            f"This process ({held.lease.owner}) lost an account of epoch {held.lease.epoch} to another. It sends "
+            "nothing more there; whoever owns it now reconciles it. If that repeats, look for a slow database or a "
+            "frozen host.",
         )
         await self._guarded(lambda: self._roster.report_fenced(held.lease))
         if self._raises:
@@ -357,7 +358,7 @@ class Agent:
             "session_failed", account=str(held.lease.account_id), code=code, n_failures=held.n_failures,
             exc_info=is_defect,
         )  # fmt: skip
-        self._alert(f"Account …{str(held.lease.account_id)[-4:]} cannot be traded: {code}", str(error))
+        self._alerts(str(held.lease.account_id))("account_failed", f"The account cannot be traded ({code}): {error}")
         if held.session is not None:
             await held.session.abandon()
             held.session = None

@@ -17,13 +17,12 @@ from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.execution.journal_rows import Claim
 from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.utils.logger import configure_logging
-from tradesentry.core.utils.notifier import Notifier, Severity
 from tradesentry.database.roles import AGENT, RELAY
 from tradesentry.database.server import Server, open_server
 from tradesentry.database.session import connect, driver_errors
 from tradesentry.settings import Settings, load_settings
 from tradesentry.workers.agent import MAX_ACCOUNTS, Agent, AgentSettings
-from tradesentry.workers.alerting import delivered, show
+from tradesentry.workers.alerting import Alerting, delivered
 from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, end_with_supervisor, installation_id
 from tradesentry.workers.monitors import watching
@@ -109,40 +108,33 @@ async def _work(server: Server, settings: Settings, place: AgentSettings, metric
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     notifier, clock = notifier_of(settings), SystemClock()
 
-    def alert(code: str, text: str) -> None:
-        _tell(notifier, code, text)
-
+    alerts = Alerting(notifier)
     try:
         async with (
             open_stores(server.url(AGENT), n_connections=20) as stores,
             watching(
                 clock,
-                alert,
+                alerts.direct(),
                 metrics_port=metrics_port,
                 heartbeat_url=settings.heartbeat_url,
                 name=f"agent {place.owner}",
             ) as monitors,
-            delivered(server.url(RELAY), notifier, clock, settings=settings, metrics=monitors.metrics) as tell,
+            delivered(server.url(RELAY), notifier, clock, settings=settings, metrics=monitors.metrics),
         ):
-            options = SessionOptions(metrics=monitors.metrics, tell=tell)
+            options = SessionOptions(metrics=monitors.metrics)
 
             async def open_session(claim: Claim, fence: SelfFence) -> AccountSession:
                 return AccountSession(
-                    claim, fence, stores=stores, settings=settings, clock=clock, alert=alert, options=options
+                    claim, fence, stores=stores, settings=settings, clock=clock, alerts=alerts, options=options
                 )
 
             if monitors.url is not None:
                 say(f"metrics: {monitors.url}")
 
             say(f"agent {place.owner} looks for accounts of {', '.join(place.brokers)}; Ctrl-C ends it cleanly")
-            await Agent(stores.journal, stores.roster, open_session, clock, place, alert=alert).run(stop)
+            await Agent(stores.journal, stores.roster, open_session, clock, place, alerts=alerts.direct).run(stop)
     finally:
         await asyncio.to_thread(notifier.close)
-
-
-def _tell(notifier: Notifier, code: str, text: str) -> None:
-    show(code, text)
-    notifier.notify(code, text, severity=Severity.WARNING)
 
 
 async def _supervise(

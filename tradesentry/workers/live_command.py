@@ -6,7 +6,6 @@ background elsewhere. A second instance finds the account taken and starts nothi
 
 import asyncio
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,14 +36,14 @@ from tradesentry.core.domain.errors import AccountMismatch, RiskHalt
 from tradesentry.core.execution.journal_rows import Claim, LiveState
 from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.monitoring.metrics_collector import MetricsCollector
-from tradesentry.core.utils.notifier import Notifier, Severity
+from tradesentry.core.utils.notifier import Notifier
 from tradesentry.database.accounts import Accounts
 from tradesentry.database.roles import AGENT, APP, RELAY
 from tradesentry.database.server import Server, open_server
 from tradesentry.database.session import driver_errors
 from tradesentry.settings import Settings, load_settings
 from tradesentry.workers.agent import Agent, AgentSettings
-from tradesentry.workers.alerting import delivered, show
+from tradesentry.workers.alerting import Alerting, delivered
 from tradesentry.workers.console import LiveConsole, show_figures
 from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, installation_id
@@ -65,12 +64,11 @@ class LiveRun:
     accounts: Accounts
     settings: Settings
     console: LiveConsole
-    notifier: Notifier
+    alerts: Alerting
     max_instants: int | None
     keep_entries: bool
     session: AccountSession | None = None
     metrics: MetricsCollector | None = None
-    tell: Callable[[str, str], None] | None = None
     is_interrupted: bool = False
     last_state: LiveState | None = None
 
@@ -94,7 +92,7 @@ class LiveRun:
                 installation_id(home), 0, name=f"live-{self.account_id.hex[:8]}", accounts=(self.account_id,),
                 reclaims=True, keep_entries=self.keep_entries,
             ),
-            alert=self.alert,
+            alerts=self.alerts.direct,
             raises=True,
         )  # fmt: skip
         showing = asyncio.create_task(self._show())
@@ -121,17 +119,10 @@ class LiveRun:
             stores=stores,
             settings=self.settings,
             clock=SystemClock(),
-            alert=self.alert,
-            options=SessionOptions(self.max_instants, metrics=self.metrics, tell=self.tell),
+            alerts=self.alerts,
+            options=SessionOptions(self.max_instants, metrics=self.metrics),
         )
         return self.session
-
-    def alert(self, code: str, text: str) -> None:
-        """Tell the terminal and whoever is to be told."""
-        show(code, text)
-        self.notifier.notify(
-            f"{self.plan.strategy.name} on {self.plan.broker}: {code}", text, severity=Severity.WARNING
-        )
 
     async def _show(self) -> None:
         while True:
@@ -217,9 +208,11 @@ def _run(
     notifier = notifier_of(settings)
     title = f"{plan.strategy.name} on {plan.broker} {plan.account_ref}"
     with LiveConsole(title, as_json=as_json) as console:
-        live = LiveRun(plan, account_id, accounts, settings, console, notifier, 1 if once else None, keep_entries)
+        live = LiveRun(
+            plan, account_id, accounts, settings, console, Alerting(notifier), 1 if once else None, keep_entries
+        )
         try:
-            asyncio.run(_with_stores(live, server, folder))
+            asyncio.run(_with_stores(live, server, folder, notifier))
         finally:
             notifier.close()
             # Nobody is left to trade it; the agent that ends has no say in what its owner wants.
@@ -236,15 +229,15 @@ def _run(
     return INTERRUPTED if live.is_interrupted else 0
 
 
-async def _with_stores(live: LiveRun, server: Server, folder: Path) -> None:
+async def _with_stores(live: LiveRun, server: Server, folder: Path, notifier: Notifier) -> None:
     async with (
         open_stores(server.url(AGENT)) as stores,
-        watching(SystemClock(), live.alert, heartbeat_url=live.settings.heartbeat_url, name=live.title) as monitors,
-        delivered(
-            server.url(RELAY), live.notifier, SystemClock(), settings=live.settings, metrics=monitors.metrics
-        ) as tell,
+        watching(
+            SystemClock(), live.alerts.direct(), heartbeat_url=live.settings.heartbeat_url, name=live.title
+        ) as monitors,
+        delivered(server.url(RELAY), notifier, SystemClock(), settings=live.settings, metrics=monitors.metrics),
     ):
-        live.metrics, live.tell = monitors.metrics, tell
+        live.metrics = monitors.metrics
         await live.trade(stores, folder)
 
 

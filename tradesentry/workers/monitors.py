@@ -13,6 +13,7 @@ from typing import Final
 
 import httpx
 
+from tradesentry.core.broker.base_broker import BaseBroker, StreamsHeard
 from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import JournalUnavailable
 from tradesentry.core.domain.live_account import AccountChange, LiveOrder, MoneyMoved, OrderMoved
@@ -25,11 +26,12 @@ from tradesentry.core.execution.lease import SAFE_FRACTION, TTL_SECONDS, SelfFen
 from tradesentry.core.execution.live_exposure import net_legs
 from tradesentry.core.execution.live_picture import PictureReader
 from tradesentry.core.execution.order_manager import OrderManager
+from tradesentry.core.execution.recovery import Recovery
 from tradesentry.core.monitoring.alerts import AlertDelivery, AlertSink
 from tradesentry.core.monitoring.equity_track import EquityTrack
-from tradesentry.core.monitoring.heartbeat import Heartbeat, LoopLag, StreamAges
+from tradesentry.core.monitoring.heartbeat import Heartbeat, LoopLag
 from tradesentry.core.monitoring.invariants import InvariantMonitor, LimitUse, Violation
-from tradesentry.core.monitoring.metrics_collector import MetricsCollector, MetricsServer, summary
+from tradesentry.core.monitoring.metrics_collector import AccountMetrics, MetricsCollector, MetricsServer, summary
 from tradesentry.core.monitoring.trade_tracker import TradeTracker
 from tradesentry.core.utils.logger import get_logger
 from tradesentry.core.utils.notifier import Notifier
@@ -50,34 +52,35 @@ class AccountMonitors:
 
     Args:
         orders: Its order manager, recovered.
+        recovery: What has recovered it.
         journal: Where it stores.
         lease: On it.
         fence: On the lease.
         clock: Time.
-        metrics: Of the process.
+        metrics: Of the account.
         alert: Tells people (code, text).
-        horizon_seconds: `Capabilities.absence_horizon_seconds` of its venue.
-        app: Strategy app that trades it; empty when several do.
+        sources: Brokers whose streams it lives on: its venue, and whose prices it is shown.
     """
 
     def __init__(
         self,
         orders: OrderManager,
+        recovery: Recovery,
         journal: Journal,
         lease: Lease,
         fence: SelfFence,
         clock: Clock,
         *,
-        metrics: MetricsCollector,
+        metrics: AccountMetrics,
         alert: AlertSink,
-        horizon_seconds: float,
-        app: str = "",
+        sources: Sequence[BaseBroker],
     ) -> None:
         self._orders, self._lease, self._fence, self._clock = orders, lease, fence, clock
-        self.metrics = metrics.account(str(lease.account_id), app=app)
+        self._recovery, self._sources, self.metrics = recovery, tuple(sources), metrics
         pips = {symbol: item.instrument.pip for symbol, item in orders.book.instruments.items()}
         self.trades = TradeTracker(pips, on_entry=self.metrics.observe_entry)
         self.trades.restore(tuple(orders.book.trades.values()))
+        horizon_seconds = orders.desk.broker.capabilities.absence_horizon_seconds
         self._reader = PictureReader(
             orders, journal, lease, clock, horizon_seconds=horizon_seconds, limits=self._limits
         )
@@ -88,13 +91,15 @@ class AccountMonitors:
             peak=ZERO if record is None else record.high_water_mark + record.flows,
             day_start=None if record is None else record.day_start_equity,
         )
-        self._streams = StreamAges(clock)
+        self._heard_at: dict[str, float] = {}
         self._seen: AccountState | None = None
         self._sent_at: dict[str, float] = {}
         self._has_entered = False
         self._denied: Counter[str] = Counter()
         self._listeners = (self.trades.on_changes, self.metrics.on_changes, self._on_changes)
         orders.listeners.extend(self._listeners)
+        metrics.observe_reconcile(recovery.last_seconds)
+        recovery.listeners.append(metrics.observe_reconcile)
 
     async def run(self) -> None:
         """Watch until canceled."""
@@ -117,15 +122,22 @@ class AccountMonitors:
         for listener in (*self._listeners, self._reader.on_changes):
             with suppress(ValueError):
                 self._orders.listeners.remove(listener)
+        with suppress(ValueError):
+            self._recovery.listeners.remove(self.metrics.observe_reconcile)
 
     def note_quote(self, quote: Quote) -> None:
         """Take a quote of the stream, for excursions; the newest of each symbol is looked at every second anyway."""
-        self.heard("quotes")
+        self._heard_at["quotes"] = self._clock.monotonic()
         self.trades.on_quote(quote)
 
-    def heard(self, stream: str) -> None:
-        """Note that a stream (`events`, `quotes`) said something, be it a heartbeat."""
-        self._streams.heard(stream)
+    def stream_ages(self) -> dict[str, float]:
+        """Return since when each stream is silent, seconds; heartbeats count where the venue has them."""
+        heard_at = dict(self._heard_at)
+        for source in self._sources:
+            for stream, at in source.heard_at.items() if isinstance(source, StreamsHeard) else ():
+                heard_at[stream] = max(at, heard_at.get(stream, at))
+        now = self._clock.monotonic()
+        return {stream: now - at for stream, at in heard_at.items()}
 
     def note_rearmed(self) -> None:
         """Take note that a person has re-armed the account."""
@@ -141,7 +153,7 @@ class AccountMonitors:
             self._mark(gates.account)
         now_ns = self._clock.now_ns()
         ages = {symbol: (now_ns - quote.received_ts_ns) / NS for symbol, quote in gates.quotes.items()}
-        self.metrics.set_ages(streams=self._streams.ages, quotes=ages)
+        self.metrics.set_ages(streams=self.stream_ages(), quotes=ages)
         self.metrics.set_state(orders.state.value)
         self.metrics.show_orders(orders.book.orders)
         renewed_ago = SAFE_FRACTION * TTL_SECONDS - self._fence.left_seconds
@@ -163,7 +175,7 @@ class AccountMonitors:
     def _mark(self, state: AccountState) -> None:
         self._reader.note_account(state)
         self.metrics.set_equity(self._equity.mark(state.equity))
-        held, equity = self._orders.desk.entry_gates.held(()), state.equity
+        held, equity = self._orders.desk.entry_gates.share(()).held, state.equity
         if equity > 0:
             net = net_legs(held)
             self.metrics.set_exposure(
@@ -180,7 +192,7 @@ class AccountMonitors:
         self._has_entered = False
         if not has_entered or gates.account is None or gates.account.equity <= 0:
             return []
-        held, equity, limits = gates.held(reserved), gates.account.equity, self._orders.gates.limits
+        held, equity, limits = gates.share(reserved).held, gates.account.equity, self._orders.gates.limits
         net = {name: abs(amount) for name, amount in net_legs(held).items() if name != gates.account.currency}
         uses = (
             ("open_risk", sum((item.risk for item in held), ZERO), limits.max_open_risk),

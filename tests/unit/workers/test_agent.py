@@ -87,7 +87,7 @@ class Bench:
 
         return Agent(
             self.journal, self.rows, open_session, self.clock, AgentSettings("host", slot, **settings),
-            alert=lambda title, text: self.alerts.append((title, text)), raises=raises,
+            alerts=lambda _account: lambda code, text: self.alerts.append((code, text)), raises=raises,
         )  # fmt: skip
 
     def owners(self):
@@ -181,8 +181,8 @@ def test_a_lost_account_is_abandoned_and_reported_and_never_stopped():
         ("run", 1), ("run", 2), ("abandon", 1), ("stop", 2),
     ]  # fmt: skip
     assert bench.rows.fenced == [(bench.accounts[0], 1)]
-    ((title, text),) = bench.alerts
-    assert title == "Account lost to another agent"
+    ((code, text),) = bench.alerts
+    assert code == "lease_lost"
     assert "It sends nothing more there" in text
 
 
@@ -278,9 +278,10 @@ def test_a_failing_account_is_tried_again_with_growing_pauses_and_the_others_tra
     bench, after = asyncio.run(work())
 
     assert after == [2, 3, 4]
-    assert [title.split(" ", 2)[2] for title, _ in bench.alerts] == [
-        "cannot be traded: broker_unavailable", "cannot be traded: ZeroDivisionError",
-    ]  # fmt: skip
+    assert [(code, text.partition(":")[0]) for code, text in bench.alerts] == [
+        ("account_failed", "The account cannot be traded (broker_unavailable)"),
+        ("account_failed", "The account cannot be traded (ZeroDivisionError)"),
+    ]
     assert bench.words().count("abandon") == 2
     assert bench.words().count("stop") == 2
 

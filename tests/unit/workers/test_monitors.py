@@ -35,8 +35,9 @@ async def monitored(site, owner, alerts):
     await owner.recover()
     collector = MetricsCollector()
     monitors = AccountMonitors(
-        owner.orders, site.journal, owner.claim.lease, owner.fence, site.clock, metrics=collector,
-        alert=lambda *said: alerts.append(said), horizon_seconds=0.0, app="breakout",
+        owner.orders, owner.recovery, site.journal, owner.claim.lease, owner.fence, site.clock,
+        metrics=collector.account(str(site.account_id), app="breakout"), alert=lambda *said: alerts.append(said),
+        sources=(owner.broker,),
     )  # fmt: skip
     return monitors, collector
 

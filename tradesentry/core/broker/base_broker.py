@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from tradesentry.core.domain.clock import ClockSample
 from tradesentry.core.domain.events import BrokerEvent, EventFacts, StreamDown
@@ -224,6 +224,14 @@ def contiguous_through(events: Sequence[BrokerEvent], *, after: int) -> int:
     while after + 1 in numbers:
         after += 1
     return after
+
+
+@runtime_checkable
+class StreamsHeard(Protocol):
+    """A broker whose streams say from time to time that they live."""
+
+    heard_at: Mapping[str, float]
+    """When each stream (`events`, `quotes`) last said something, be it a heartbeat, monotonic seconds."""
 
 
 class BaseBroker(Protocol):

@@ -96,6 +96,8 @@ class HttpClient:
         self._pacer = ConnectPacer(clock, connects_per_second)
         self._venue, self._clock, self._timeout_seconds = venue, clock, timeout_seconds
         self._dead_seconds = dead_seconds or {"quotes": 10.0, "events": 20.0}
+        self.heard_at: dict[str, float] = {}
+        """When each stream last said anything, monotonic seconds."""
         # A request waits for the connection it was given: where connections are slow to come, few serve sooner.
         most = 20 if connects_per_second is None else 6
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30.0)
@@ -212,6 +214,7 @@ class HttpClient:
                 raise BrokerUnavailable(
                     f"{self._venue}'s {kind} stream broke: {_text(error)}.", code="stream_closed"
                 ) from error
+            self.heard_at[kind] = self._clock.monotonic()
             try:
                 said = json.loads(line) if line.strip() else None
             except json.JSONDecodeError:

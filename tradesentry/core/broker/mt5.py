@@ -66,7 +66,7 @@ class Mt5Broker:
 
     def __init__(self, session: Mt5Session, clock: Clock, *, gate: CommandGate | None = None) -> None:
         self.name, self.capabilities = "mt5", capabilities_of(is_hedging=session.link.is_hedging)
-        self.session = session
+        self.session, self.heard_at = session, session.heard_at
         self._clock, self._gate = clock, gate or CommandGate(clock)
         self._reader = Mt5Reader(session.terminal, clock)
         self._desk = Mt5Desk(session.terminal, self._reader, clock, deviation_points=session.link.deviation_points)
@@ -194,7 +194,7 @@ class Mt5Broker:
                         if seen.get(quote.symbol) != shown:
                             seen[quote.symbol] = shown
                             yield quote
-                    n_failures = 0
+                    n_failures, self.heard_at["quotes"] = 0, self._clock.monotonic()
                 except BrokerError as error:
                     n_failures += 1
                     if n_failures == 1:

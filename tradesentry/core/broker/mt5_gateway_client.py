@@ -93,6 +93,7 @@ class Mt5GatewayBroker:
             dead_seconds=DEAD_SECONDS,
             tls=tls,
         )
+        self.heard_at = self._client.heard_at
         self._items: dict[str, VenueInstrument] = {}
         self._quotes: dict[str, Quote] = {}
         self._log_id, self._host_offset_ns = "", 0

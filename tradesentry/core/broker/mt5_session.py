@@ -58,6 +58,8 @@ class Mt5Session:
         self._owner = OwnerThread(clock, limit=queue_limit)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._poller: asyncio.Task[None] | None = None
+        self.heard_at: dict[str, float] = {}
+        """When the terminal last showed its events and quotes, monotonic seconds."""
         self._wakers: set[asyncio.Event] = set()
         self._n_downs, self._down_reason = 0, ""
         self.is_closed = False
@@ -199,7 +201,7 @@ class Mt5Session:
             await self.clock.sleep(seconds)
             try:
                 await self.run(self.terminal.refresh)
-                n_failures = 0
+                n_failures, self.heard_at["events"] = 0, self.clock.monotonic()
             except BrokerError as error:
                 n_failures += 1
                 if n_failures == 1:

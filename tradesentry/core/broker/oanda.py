@@ -116,7 +116,7 @@ class OandaBroker:
             clock=clock,
             timeout_seconds=timeout_seconds,
         )
-        self._path = f"/v3/accounts/{link.account}"
+        self._path, self.heard_at = f"/v3/accounts/{link.account}", self._client.heard_at
         self._items: dict[str, VenueInstrument] = {}
         self._quotes: dict[str, Quote] = {}
         self._is_closed = False

@@ -106,6 +106,8 @@ class Recovery:
         )
         self.last_seconds = 0.0
         """How long the last recovery took."""
+        self.listeners: list[Callable[[float], None]] = []
+        """Are told how long each recovery took, seconds."""
         self._one = asyncio.Lock()
         self._is_loaded = False
         self._is_running = False
@@ -125,6 +127,8 @@ class Recovery:
             began = self._clock.monotonic()
             state = await self._until_done(why, began)
             self.last_seconds = self._clock.monotonic() - began
+            for listener in tuple(self.listeners):
+                listener(self.last_seconds)
             return state
 
     async def _until_done(self, why: str, began: float) -> LiveState:

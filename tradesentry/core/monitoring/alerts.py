@@ -27,6 +27,7 @@ TOPIC: Final = "alert."
 CRITICAL_CODES: Final = (
     "halted", "over_fill", "journal_away", "journal_behind", "lease_lost", "order_work_failed", "order_reopened",
     "external", "unprotected", "reconcil", "invariant", "heartbeat", "loop_blocked", "account_mismatch",
+    "account_failed",
 )  # fmt: skip
 """Beginnings of codes for which somebody must act now."""
 INFO_CODES: Final = ("journal_back", "recovered", "test")
@@ -272,19 +273,18 @@ class _Channel:
         self._under_way.update(ids)
 
 
-def direct_alerts(notifier: Notifier, account: str) -> AlertSink:
+def direct_alerts(notifier: Notifier, account: str = "") -> AlertSink:
     """Return a sink that goes past the outbox, for when the database is away.
 
     Args:
         notifier: The first channel.
-        account: Venue's number or platform's id; masked in what is sent.
+        account: Venue's number or platform's id; masked in what is sent. Empty: it is about the whole process.
     """
 
     def tell(code: str, text: str) -> None:
         alert = OutboxAlert(0, code, masked(account), safe_text(text, accounts=(account,)))
-        notifier.notify(
-            alert.title, f"{alert.text}\n({alert.subject})", severity=severity_of(code), key=f"{account}:{code}"
-        )
+        body = f"{alert.text}\n({alert.subject})" if account else alert.text
+        notifier.notify(alert.title, body, severity=severity_of(code), key=f"{account}:{code}" if account else "")
 
     return tell
 

@@ -150,11 +150,15 @@ class DecisionMemory:
 
     def rows_of(self, lane: int) -> list[int]:
         """Return the market rows that a lane reads: its own, then those that only convert for its run."""
-        start = min(other.row for other in self.lanes if other.run == self.lanes[lane].run)
         traded = {other.row for other in self.lanes}
-        after = [other.row for other in self.lanes if other.row > start and other.run != self.lanes[lane].run]
-        converting = [row for row in range(start, min(after, default=len(self.symbols))) if row not in traded]
+        converting = [row for row in self._rows_of_run(self.lanes[lane].run) if row not in traded]
         return [self.lanes[lane].row, *converting]
+
+    def _rows_of_run(self, run: UUID) -> range:
+        """Return the market rows of a run, which lie together."""
+        start = min(lane.row for lane in self.lanes if lane.run == run)
+        after = [lane.row for lane in self.lanes if lane.row > start and lane.run != run]
+        return range(start, min(after, default=len(self.symbols)))
 
     def closing(self, lane: int) -> Mapping[str, Decimal]:
         """Return the remaining units that closes under way ask for, by trade."""
@@ -176,6 +180,7 @@ class DecisionMemory:
         *,
         balance: Decimal,
         blocked: int = 0,
+        run: UUID | None = None,
     ) -> list[LaneDecision]:
         """Play one instant; return what the strategies want, oldest lane first.
 
@@ -184,13 +189,15 @@ class DecisionMemory:
             changes: What the venue did since the last instant, in the order it did it.
             balance: Of the account now.
             blocked: TradingState that something outside the kernels imposes; ACTIVE (0) imposes nothing.
+            run: Only this run sees the bars; None: all.
 
         Raises:
             CapacityError: A record is full.
             DataError: A bar lies outside the calendar.
             TradeSentryError: A strategy reported a failure.
         """
-        rows = [m for m in range(len(self.symbols)) if self._is_new(m, bars)]
+        mine = range(len(self.symbols)) if run is None else self._rows_of_run(run)
+        rows = [m for m in mine if self._is_new(m, bars)]
         if not rows:
             self.due = ()
             return []

@@ -7,7 +7,7 @@ them. Replay, paper and real brokers differ in the feed and the broker only.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -25,13 +25,12 @@ from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.execution.order_requests import Sent
 from tradesentry.core.execution.polls import Polls
 from tradesentry.core.execution.recovery import FINAL
-from tradesentry.core.execution.stop_rules import STOP_RULES
 from tradesentry.core.execution.verdicts import Denied
 from tradesentry.core.market.feeds import BarFeed, Instant
-from tradesentry.core.monitoring.trade_watcher import TradeWatcher, WatchedMarket
 from tradesentry.core.strategy.decision_memory import DecisionMemory, LaneDecision
+from tradesentry.core.strategy.exit_watch import ExitWatch
 from tradesentry.core.strategy.lane_state import restore_lane, save_lane
-from tradesentry.core.strategy.live_status import LaneStatus, LastDecision, LiveStatus, in_words
+from tradesentry.core.strategy.live_status import LaneStatus, LastDecision, LiveStatus, in_words, status_of
 from tradesentry.core.utils.logger import get_logger
 
 _log = get_logger(__name__)
@@ -144,6 +143,7 @@ class PortfolioOrchestrator:
         feed: Bars of all markets.
         memory: In which the account decides.
         orchestrators: Class of each run's orchestrators; `AsyncOrchestrator` where none is named.
+        on_quote: Is told of each quote of the stream as well.
     """
 
     def __init__(
@@ -158,6 +158,7 @@ class PortfolioOrchestrator:
         feed: BarFeed,
         memory: DecisionMemory,
         orchestrators: Mapping[UUID, type[AsyncOrchestrator]] | None = None,
+        on_quote: Callable[[Quote], None] | None = None,
     ) -> None:
         self._broker, self._orders, self._journal, self._lease = broker, orders, journal, lease
         self._clock, self._feed, self._memory, self._polls = clock, feed, memory, polls
@@ -169,31 +170,26 @@ class PortfolioOrchestrator:
         self._as_of_ns = self._n_reloads = 0
         self._is_near = broker.capabilities.min_poll_seconds == 0.0
         """A venue in this process, which may be asked at every instant."""
-        self._watchers = {} if broker.capabilities.native_exits else self._new_watchers()
+        self._exits = None if broker.capabilities.native_exits else ExitWatch(memory, clock)
+        self._on_quote = on_quote
+        self.fresh: tuple[UUID, ...] = ()
+        """Runs that nothing was saved of, after `begin`: they are to be warmed up."""
         orders.listeners.append(self._changes.extend)
         for lane in memory.lanes:
             orders.name_run(lane.run, lane.strategy.name)
-
-    def _new_watchers(self) -> dict[UUID, TradeWatcher]:
-        """Return a watcher per run, for a venue without exits of its own."""
-        memory = self._memory
-        markets: dict[UUID, dict[str, WatchedMarket]] = {}
-        for lane in memory.lanes:
-            row = lane.row
-            watched = WatchedMarket(memory.desk, row, memory.markets[row], memory.quotes[row], lane.rules)
-            markets.setdefault(lane.run, {})[lane.symbol] = watched
-        return {run: TradeWatcher(STOP_RULES, found, self._clock) for run, found in markets.items()}
 
     # Beginning
 
     async def begin(self) -> int:
         """Restore what the strategies remember and what the account holds; return the close after which to go on.
 
-        0 when nothing was saved; runs that saved a later bar than others see none of it again. Call it after
-        `Recovery.recover`, which has brought journal and venue together.
+        0 when nothing was saved; runs that saved a later bar than others see none of it again, and those that saved
+        none are `fresh`. Call it after `Recovery.recover`, which has brought journal and venue together.
         """
         closes = [await lane.restore(self._journal, self._lease, with_account=False) for lane in self.lanes]
         newest = max(closes, default=0)
+        saved = {lane.place.run for lane, close_ns in zip(self.lanes, closes, strict=True) if close_ns}
+        self.fresh = tuple(dict.fromkeys(lane.run for lane in self._memory.lanes if lane.run not in saved))
         for lane, close_ns in zip(self.lanes, closes, strict=True):
             if newest and close_ns == newest:
                 await lane.restore(self._journal, self._lease, with_account=True)
@@ -212,15 +208,24 @@ class PortfolioOrchestrator:
                 continue
             if trade.trade_ref not in book.trades:
                 book.show_trade(trade)
-            if trade.run in self._watchers and trade.ticket:
-                mfe, mae, n_bars = book.excursions(trade.trade_ref)
-                self._watchers[trade.run].adopt(trade, mfe=mfe, mae=mae, n_bars=n_bars)
+            if self._exits is not None:
+                self._exits.adopt(trade, book)
 
-    async def warm(self, instants: Sequence[Instant]) -> None:
-        """Show bars of the past to strategies that have no saved state; nothing they want then is sent."""
+    def warm(self, run: UUID, instants: Sequence[Instant]) -> None:
+        """Show bars of the past to a fresh run alone; nothing that it wants then is sent.
+
+        Its memory is then what it would be without other runs. The account is left as it stands: the past is not its
+        own.
+
+        Args:
+            run: Without saved state.
+            instants: Oldest first, none later than where the others stand.
+        """
+        account = self._memory.account.copy()
         for instant in instants:
-            self._refuse_all(self._memory.decide(instant.bars, (), balance=self._orders.book.balance))
-        self._changes.clear()
+            decisions = self._memory.decide(instant.bars, (), balance=self._orders.book.balance, run=run)
+            self._refuse_all(decisions)
+        self._memory.account[:] = account
 
     def _refuse_all(self, decisions: Sequence[LaneDecision]) -> None:
         for decision in decisions:
@@ -238,7 +243,7 @@ class PortfolioOrchestrator:
             TradeSentryError: A strategy or a record failed; nothing more is decided.
         """
         listening = {asyncio.ensure_future(self._polls.run())}
-        if self._watchers:
+        if self._exits is not None:
             listening.add(asyncio.ensure_future(self._watch()))
         deciding = asyncio.ensure_future(self._decide_all(stop))
         tasks = {*listening, deciding}
@@ -339,18 +344,19 @@ class PortfolioOrchestrator:
 
     def _protect(self, bars: Mapping[str, Any], quotes: Mapping[str, Quote]) -> dict[tuple[UUID, str], list[Wish]]:
         """Return what the watchers want, by run and symbol."""
-        wanted: dict[tuple[UUID, str], list[Wish]] = {}
-        for run, watcher in self._watchers.items():
-            trades = [trade for trade in self._orders.book.trades.values() if trade.run == run]
-            for proposal in watcher.propose(trades, bars, quotes):
-                wanted.setdefault((run, proposal.symbol), []).append(proposal.wish)
-        return wanted
+        trades = tuple(self._orders.book.trades.values())
+        return {} if self._exits is None else self._exits.propose(trades, bars, quotes)
 
     async def _watch(self) -> None:
-        """Bring exits forward between bars, where the venue does not do so itself."""
+        """Follow the quotes: entries are judged by them, and exits brought forward where the venue does not do so."""
         symbols = sorted({lane.symbol for lane in self._memory.lanes})
         async for quote in self._broker.quotes(symbols):
-            if isinstance(quote, StreamDown) or self._orders.state is LiveState.RECONCILING:
+            if isinstance(quote, StreamDown):
+                continue
+            self._orders.note_quote(quote)
+            if self._on_quote is not None:
+                self._on_quote(quote)
+            if self._orders.state is LiveState.RECONCILING:
                 continue
             for (run, _), wishes in self._protect({}, {quote.symbol: quote}).items():
                 await self._orders.submit(wishes, run=run, bar_close_ns=0)
@@ -374,27 +380,15 @@ class PortfolioOrchestrator:
 
     def status(self) -> LiveStatus:
         """Return the account as it stands."""
-        book, account = self._orders.book, self._memory.account[0]
-        risk = self._memory.open_risk()
-        return LiveStatus(
-            state=self._orders.state,
-            as_of_ns=self._as_of_ns,
-            balance=book.balance,
-            equity=Decimal(str(float(account.equity))),
-            margin_used=Decimal(str(float(account.margin_used))),
-            drawdown=1.0 - float(account.equity) / float(account.peak_equity),
-            open_risk=risk / float(account.equity),
-            trades=tuple(book.trades.values()),
-            orders=tuple(order for order in book.orders.values() if not order.status.is_terminal),
-            lanes=tuple(
-                LaneStatus(
-                    lane.place.run,
-                    lane.place.strategy.name,
-                    lane.place.symbol,
-                    lane.is_paused,
-                    int(lane.book.book.seen.bar_index),
-                    lane.last,
-                )
-                for lane in self.lanes
-            ),
+        lanes = tuple(
+            LaneStatus(
+                lane.place.run,
+                lane.place.strategy.name,
+                lane.place.symbol,
+                lane.is_paused,
+                int(lane.book.book.seen.bar_index),
+                lane.last,
+            )
+            for lane in self.lanes
         )
+        return status_of(self._orders, self._memory, lanes, as_of_ns=self._as_of_ns)
