@@ -51,6 +51,17 @@ class Head(IntEnum):
     """Five action values; a softmax with a temperature makes them shares."""
 
 
+class Rule(IntEnum):
+    """How proposals become one wish: the position of the name in `DrlFusionConfig.rule`."""
+
+    QUORUM = 0
+    MEAN = 1
+    SOFTMAX = 2
+    SELECT = 3
+    HEDGE = 4
+    GATE = 5
+
+
 class Tag(IntEnum):
     """Why an intent was written: `INTENT.tag`."""
 
@@ -62,6 +73,8 @@ class Tag(IntEnum):
     """An entry that `decide` will refuse, so that the refusal is on record."""
 
 
+TRAINING: Final = "training"
+"""Field of the configuration that no decision reads."""
 TAGS: Final = {int(tag): tag.name.lower() for tag in Tag if tag}
 
 UNIT = np.dtype(
@@ -167,7 +180,6 @@ ENSEMBLE = np.dtype(
         ("block_bars", "i8"),
         ("n_blocks", "i8"),
         ("last_close", "f8"),
-        ("last_spread", "f8"),
     ],
     align=True,
 )
@@ -211,7 +223,16 @@ EXTRA_PARAMS: Final[list[tuple[str, Any]]] = [
 ]
 """What the kernels read besides the fields of the model; from `w1` on it is the model set."""
 
-PARAMS: Final = params_dtype(DrlFusionConfig, EXTRA_PARAMS)
+
+def _params() -> np.dtype[Any]:
+    """Return the fields that kernels read: those of the configuration without what trains, and the computed ones."""
+    whole = params_dtype(DrlFusionConfig)
+    fields: Any = whole.fields
+    named = [(name, fields[name][0]) for name in whole.names or () if name != TRAINING]
+    return np.dtype(named + EXTRA_PARAMS, align=True)
+
+
+PARAMS: Final = _params()
 """Layout of the parameter record."""
 
 

@@ -121,6 +121,29 @@ def _rectify(values: Any, n: int) -> None:
         values[i] = values[i] if values[i] > ZERO else ZERO
 
 
+# A kernel per layer, not one for all three: compiled alone, each keeps its 64 sums in registers.
+
+
+@kernel
+def _first(params: Any, agent: int, observation: Any, h1: Any) -> None:
+    """Write the first hidden layer."""
+    _layer(params.w1[agent], params.b1[agent], observation, N_FEATURES, h1, N_HIDDEN)
+    _rectify(h1, N_HIDDEN)
+
+
+@kernel
+def _second(params: Any, agent: int, h1: Any, h2: Any) -> None:
+    """Write the second hidden layer."""
+    _layer(params.w2[agent], params.b2[agent], h1, N_HIDDEN, h2, N_HIDDEN)
+    _rectify(h2, N_HIDDEN)
+
+
+@kernel
+def _third(params: Any, agent: int, h2: Any, out: Any) -> None:
+    """Write the outputs."""
+    _layer(params.w3[agent], params.b3[agent], h2, N_HIDDEN, out, N_OUT)
+
+
 @kernel
 def forward(params: Any, agent: int, observation: Any, h1: Any, h2: Any, out: Any) -> None:
     """Run the network of one agent.
@@ -133,8 +156,6 @@ def forward(params: Any, agent: int, observation: Any, h1: Any, h2: Any, out: An
         h2: Scratch, float32, shape (64,).
         out: float32, shape (5,); the outputs of the last layer.
     """
-    _layer(params.w1[agent], params.b1[agent], observation, N_FEATURES, h1, N_HIDDEN)
-    _rectify(h1, N_HIDDEN)
-    _layer(params.w2[agent], params.b2[agent], h1, N_HIDDEN, h2, N_HIDDEN)
-    _rectify(h2, N_HIDDEN)
-    _layer(params.w3[agent], params.b3[agent], h2, N_HIDDEN, out, N_OUT)
+    _first(params, agent, observation, h1)
+    _second(params, agent, h1, h2)
+    _third(params, agent, h2, out)
