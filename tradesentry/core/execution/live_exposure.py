@@ -11,13 +11,15 @@ refuse below the least size, then check what never shrinks. The first limit that
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import product
 from typing import Final
 
 from pydantic import Field
 
+from tradesentry.core.domain.instruments import Instrument
 from tradesentry.core.domain.money import ZERO, decimal_of, floor_to_step
 from tradesentry.core.domain.orders import Side
-from tradesentry.core.domain.venue import Quote, VenueInstrument
+from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.journal_rows import NS_PER_SECOND, Reservation
 from tradesentry.core.execution.verdicts import Allowed, Denied, Verdict
 from tradesentry.core.utils.config_model import FrozenModel
@@ -80,6 +82,8 @@ class AccountShare:
     held: tuple[Exposure, ...] = ()
     rate: Decimal = Decimal(1)
     """Worth of one unit of its currency in the currency of the account that asks."""
+    unvalued: frozenset[str] = frozenset()
+    """Currencies and symbols of what it holds that no quote turns into money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,11 @@ def vet_exposure(
     """
     if own.equity is None or not own.equity.is_finite() or own.equity <= 0:
         return Denied("equity_unknown", f"Equity is {own.equity}; without it no limit can be judged. Wait for a poll.")
+    unvalued = own.unvalued.union(*(share.unvalued for share in others))
+    if unvalued:
+        names = ", ".join(sorted(unvalued))
+        text = f"What is held in {names} cannot be turned into the account's currency, so no limit can be judged."
+        return Denied("rate_unknown", f"{text} Subscribe to the pair between the two.")
     if asked.units <= 0 or not asked.exposure.risk.is_finite() or asked.exposure.risk < 0:
         return Denied("size_below_minimum", f"{asked.units} units with a risk of {asked.exposure.risk} are no entry.")
     equity, alone = own.equity, _sums(own.held)
@@ -260,6 +269,19 @@ def account_rate(currency: str, account: str, quotes: Mapping[str, Quote]) -> De
     return None
 
 
+def pairs_between(currency: str, account: str) -> list[tuple[str, ...]]:
+    """Return the sets of pairs whose quotes make a rate between two currencies, the shortest first."""
+
+    def either(one: str, other: str) -> tuple[str, str]:
+        return f"{one}{other}", f"{other}{one}"
+
+    ways: list[tuple[str, ...]] = [(pair,) for pair in either(currency, account)]
+    for between in BASKET_OF_QUOTES:
+        if between not in (currency, account):
+            ways += product(either(currency, between), either(between, account))
+    return ways
+
+
 def _pair_rate(currency: str, into: str, quotes: Mapping[str, Quote]) -> Decimal | None:
     quote = quotes.get(f"{currency}{into}")
     if quote is not None and quote.ask > 0:
@@ -269,7 +291,7 @@ def _pair_rate(currency: str, into: str, quotes: Mapping[str, Quote]) -> Decimal
 
 
 def exposure_of(
-    item: VenueInstrument,
+    item: Instrument,
     side: Side,
     units: Decimal,
     *,
@@ -295,7 +317,7 @@ def exposure_of(
         daily_range: Average daily range (ATR), price units.
     """
     notional = units * decimal_of(price) * rate
-    legs = {item.instrument.base: side * notional, item.instrument.quote: -side * notional}
+    legs = {item.base: side * notional, item.quote: -side * notional}
     if stop_loss is not None:
         distance = max(0.0, side * (price - stop_loss) + buffer)
     else:

@@ -5,7 +5,7 @@ account's money are kept here as they come in; what is missing or too old is fet
 and what then is still missing denies the entry.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
@@ -13,7 +13,8 @@ from uuid import UUID
 from tradesentry.core.broker.base_broker import BaseBroker
 from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
 from tradesentry.core.domain.errors import BrokerError
-from tradesentry.core.domain.live_account import Enter, LiveTrade
+from tradesentry.core.domain.instruments import Instrument
+from tradesentry.core.domain.live_account import Enter
 from tradesentry.core.domain.live_orders import Effect
 from tradesentry.core.domain.money import ZERO, decimal_of
 from tradesentry.core.domain.orders import OrderType, Side
@@ -31,9 +32,11 @@ from tradesentry.core.execution.live_exposure import (
     exposure_of,
     held_by,
     net_legs,
+    pairs_between,
 )
 from tradesentry.core.execution.live_gates import LiveGates
 from tradesentry.core.execution.verdicts import Allowed, Denied, Verdict
+from tradesentry.core.market.instruments import INSTRUMENTS
 
 
 class EntryGates:
@@ -59,6 +62,8 @@ class EntryGates:
         """Money of the account as last read."""
         self.apps: dict[UUID, str] = {}
         """Strategy of each run, for limits and locks by strategy."""
+        self._wanted: set[str] = set()
+        """Currencies of the book's other accounts for which a rate was missing."""
 
     async def refresh(self, symbols: Iterable[str]) -> None:
         """Fetch what is missing or too old to judge entries by; what cannot be fetched stays as it is."""
@@ -74,6 +79,22 @@ class EntryGates:
                 self.account = await self._broker.get_balance()
             except BrokerError:
                 return
+        for symbol in self._conversions(symbols, oldest_state):
+            await self.fetch_quote(symbol)
+
+    def _conversions(self, symbols: Iterable[str], oldest_ns: int) -> list[str]:
+        """Return the pairs to read so that what is asked for and held has a present rate into the account's money."""
+        account = "" if self.account is None else self.account.currency
+        shown = {*symbols, *(trade.symbol for trade in self.book.trades.values())}
+        items = [self._instrument(symbol) for symbol in sorted(shown)]
+        needed = self._wanted | {item.quote for item in items if item is not None and account != item.base}
+        fresh = {symbol: quote for symbol, quote in self.quotes.items() if quote.received_ts_ns >= oldest_ns}
+        pairs: dict[str, None] = {}
+        for currency in sorted(needed):
+            if account_rate(currency, account, fresh) is None:
+                ways = [way for way in pairs_between(currency, account) if all(map(self.item, way))]
+                pairs |= dict.fromkeys(ways[0] if ways else ())
+        return list(pairs)
 
     async def fetch_quote(self, symbol: str) -> Quote | None:
         """Read a quote now; None when the venue has none."""
@@ -83,6 +104,11 @@ class EntryGates:
             return None
         self.quotes[symbol] = quote
         return quote
+
+    def _instrument(self, symbol: str) -> Instrument | None:
+        """Return an instrument, one that this venue does not trade included; None when nobody knows it."""
+        item = self.item(symbol)
+        return INSTRUMENTS.get(symbol) if item is None else item.instrument
 
     def item(self, symbol: str) -> VenueInstrument | None:
         """Return an instrument as the venue trades it."""
@@ -123,8 +149,8 @@ class EntryGates:
         if rate is None:
             what = f"{item.instrument.quote} cannot be turned into the account's currency"
             return Denied("rate_unknown", f"{what}: no quote says how. Subscribe to the pair between the two.")
-        side, stop = wish.side, wish.stop_loss
-        found = exposure_of(item, side, wish.units, price=price, stop_loss=stop, rate=rate, app=self._app(run))
+        side, stop, app = wish.side, wish.stop_loss, self._app(run)
+        found = exposure_of(item.instrument, side, wish.units, price=price, stop_loss=stop, rate=rate, app=app)
         return replace(found, risk=wish.risk) if wish.risk > ZERO else found
 
     def view(self, symbol: str, run: UUID | None, state: LiveState, legs: Mapping[str, Decimal] | None) -> GateView:
@@ -139,7 +165,7 @@ class EntryGates:
             app=self._app(run),
             unresolved=self.book.unresolved,
             legs=legs,
-            held=None if legs is None else net_legs(self.held(())),
+            held=None if legs is None else net_legs(self.share(()).held),
         )
 
     def vet(self, wish: Enter, run: UUID | None, state: LiveState) -> tuple[Verdict, GateView]:
@@ -175,27 +201,28 @@ class EntryGates:
             may_shrink=wish.group is None or wish.group_policy != "all_or_unwind",
         )
         mine = [row for row in reserved if row.account_id == self._lease.account_id]
-        equity = None if account is None else account.equity
-        own = AccountShare(equity, 0 if account is None else account.as_of_ns, self.held(mine))
-        verdict = self.gates.vet_book(asked, own, others, now_ns=self._clock.now_ns())
+        verdict = self.gates.vet_book(asked, self.share(mine), others, now_ns=self._clock.now_ns())
         if isinstance(verdict, Allowed):
             exposure = exposure.scaled(verdict.units / wish.units)
         return verdict, exposure
 
-    def held(self, reserved: Sequence[Reservation]) -> tuple[Exposure, ...]:
-        """Return what the account holds: open trades, reservations, and resting orders of others."""
-        found: list[Exposure] = []
+    def share(self, reserved: Sequence[Reservation]) -> AccountShare:
+        """Return what the account is and holds: open trades, its reservations, and resting orders of others."""
+        account = self.account
+        shown = _Shown("" if account is None else account.currency, self.quotes, self._instrument)
         for trade in self.book.trades.values():
-            found += self._trade_exposure(trade)
+            quote = self.quotes.get(trade.symbol)
+            price = trade.entry_price if quote is None else quote.closing(trade.side)
+            shown.add(trade.symbol, trade.side, trade.units, price, trade.stop_loss, self._app(trade.run))
         seqs = {row.seq for row in reserved}
         for order in self.book.open_orders.values():
             if order.effect is Effect.OPEN and order.is_external and order.seq not in seqs and order.price is not None:
-                found += self._shown(order.symbol, order.side, order.units, order.price, order.stop_loss, "")
+                shown.add(order.symbol, order.side, order.units, order.price, order.stop_loss)
         for row in reserved:
             order_of = self.book.order(row.seq)
-            app = "" if order_of is None else self._app(order_of.run)
-            found += held_by([row], app=app)
-        return tuple(found)
+            shown.held += held_by([row], app="" if order_of is None else self._app(order_of.run))
+        equity, as_of_ns = (None, 0) if account is None else (account.equity, account.as_of_ns)
+        return AccountShare(equity, as_of_ns, tuple(shown.held), unvalued=frozenset(shown.unvalued))
 
     async def other_shares(
         self, transaction: JournalTransaction, reserved: Sequence[Reservation]
@@ -208,31 +235,46 @@ class EntryGates:
         """
         currency = "" if self.account is None else self.account.currency
         shares = []
+        self._wanted.clear()
         for other in await transaction.read_book():
             theirs = other.currency or currency
-            held = list(held_by([row for row in reserved if row.account_id == other.account_id]))
+            shown = _Shown(theirs, self.quotes, self._instrument)
+            shown.held += held_by([row for row in reserved if row.account_id == other.account_id])
             for row in other.positions:
-                held += self._shown(row.instrument, row.side, row.units, row.entry_price, row.stop_loss, "", theirs)
+                shown.add(row.instrument, row.side, row.units, row.entry_price, row.stop_loss)
             rate = account_rate(theirs, currency, self.quotes)
-            shares.append(AccountShare(other.equity, other.as_of_ns, tuple(held), Decimal(1) if rate is None else rate))
+            if rate is None and shown.held:
+                shown.unvalued.add(theirs)
+            self._wanted |= shown.unvalued
+            held, unvalued = tuple(shown.held), frozenset(shown.unvalued)
+            equity = None if rate is None else other.equity
+            shares.append(AccountShare(equity, other.as_of_ns, held, rate or Decimal(1), unvalued))
         return tuple(shares)
-
-    def _trade_exposure(self, trade: LiveTrade) -> list[Exposure]:
-        quote = self.quotes.get(trade.symbol)
-        price = trade.entry_price if quote is None else quote.closing(trade.side)
-        return self._shown(trade.symbol, trade.side, trade.units, price, trade.stop_loss, self._app(trade.run))
-
-    def _shown(
-        self, symbol: str, side: Side, units: Decimal, price: float, stop: float | None, app: str, currency: str = ""
-    ) -> list[Exposure]:
-        item = self.item(symbol)
-        currency = currency or ("" if self.account is None else self.account.currency)
-        if item is None or not currency:
-            return []
-        rate = account_rate(item.instrument.quote, currency, self.quotes)
-        if rate is None:
-            rate = Decimal(1) / decimal_of(price) if item.instrument.base == currency else Decimal(1)
-        return [exposure_of(item, side, units, price=price, stop_loss=stop, rate=rate, app=app)]
 
     def _app(self, run: UUID | None) -> str:
         return "" if run is None else self.apps.get(run, str(run))
+
+
+class _Shown:
+    """Trades and orders of one account as exposures in its money, and what no quote turns into that."""
+
+    def __init__(
+        self, currency: str, quotes: Mapping[str, Quote], instrument: Callable[[str], Instrument | None]
+    ) -> None:
+        self._currency, self._quotes, self._instrument = currency, quotes, instrument
+        self.held: list[Exposure] = []
+        self.unvalued: set[str] = set()
+
+    def add(self, symbol: str, side: Side, units: Decimal, price: float, stop: float | None, app: str = "") -> None:
+        """Count one position or resting order."""
+        item = self._instrument(symbol)
+        if item is None or not self._currency:
+            self.unvalued.add(symbol)
+            return
+        rate = account_rate(item.quote, self._currency, self._quotes)
+        if rate is None and item.base == self._currency:
+            rate = Decimal(1) / decimal_of(price)
+        if rate is None:
+            self.unvalued.add(item.quote)
+        else:
+            self.held.append(exposure_of(item, side, units, price=price, stop_loss=stop, rate=rate, app=app))

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.venues import venue_instrument
 from tradesentry.core.domain.orders import Side
 from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.live_exposure import (
@@ -21,6 +20,7 @@ from tradesentry.core.execution.live_exposure import (
     vet_exposure,
 )
 from tradesentry.core.execution.verdicts import Allowed, Denied
+from tradesentry.core.market.instruments import instrument
 
 NOW = 1_704_801_600_000_000_000
 LIMITS = BookLimits()
@@ -120,6 +120,13 @@ def test_another_accounts_money_counts_at_its_rate():
     assert vet(asked(risk=400, app=""), share(equity=10_000), other).code == "open_risk"
 
 
+def test_what_cannot_be_valued_allows_nothing_whoever_holds_it():
+    unvalued = frozenset({"JPY"})
+
+    assert vet(asked(), share(unvalued=unvalued)).code == "rate_unknown"
+    assert vet(asked(), share(), share(unvalued=unvalued)).code == "rate_unknown"
+
+
 def test_reducing_means_no_currency_grows():
     held = {"EUR": Decimal(10_000), "USD": Decimal(-10_000)}
 
@@ -164,7 +171,7 @@ def test_what_is_allowed_never_exceeds_a_limit(held, wanted, thousands, may_shri
 
 
 def test_an_exposure_has_both_legs_and_the_loss_at_its_stop():
-    item = venue_instrument("USDJPY")
+    item = instrument("USDJPY")
     rate = Decimal(1) / Decimal(150)
 
     made = exposure_of(item, Side.SELL, Decimal(15_000), price=150.0, stop_loss=151.0, rate=rate, buffer=0.5)
@@ -175,7 +182,7 @@ def test_an_exposure_has_both_legs_and_the_loss_at_its_stop():
 
 
 def test_a_stop_in_profit_risks_nothing_and_no_stop_counts_as_four_daily_ranges():
-    item = venue_instrument("EURUSD")
+    item = instrument("EURUSD")
     one = Decimal(1)
 
     assert exposure_of(item, Side.BUY, Decimal(1_000), price=1.1, stop_loss=1.2, rate=one).risk == 0

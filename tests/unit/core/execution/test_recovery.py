@@ -121,7 +121,7 @@ def test_an_order_that_never_arrived_is_not_placed_once_all_is_proven():
 
 
 def test_a_trade_made_by_hand_meanwhile_does_not_keep_an_absent_order_open():
-    """Its own event told of it. Seen to fail: with every EXTERNAL trade in the way the order stayed UNKNOWN for ever."""
+    """Its own event told of it. Seen to fail: with any EXTERNAL trade in the way the order stayed UNKNOWN for ever."""
 
     async def case():
         site = Site(horizon=60.0)
