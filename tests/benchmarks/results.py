@@ -21,6 +21,7 @@ TITLES: Final = {name: workload.title for name, workload in WORKLOADS.items()} |
     "latency": "live decision, one closed bar",
     "orders": "order, closed bar to first byte",
     "app": "breakout on M5",
+    "scaling": "breakout, a grid on one thread",
 }
 
 
@@ -120,6 +121,10 @@ def goals(results: Results) -> list[Goal]:
         Goal("order: first byte to journaled, median ms", told("to_journal_p50_ms"), 15.0, is_at_least=False),
         Goal("order: the same, 99th percentile", told("to_journal_p99_ms"), 80.0, is_at_least=False),
         Goal("events journaled per second", told("ingest_per_second"), 2_000.0),
+        Goal("time is linear in bars, R²", told("bars_r2"), 0.99),
+        Goal("time is linear in variants, R²", told("variants_r2"), 0.99),
+        Goal("two threads: times one", told("threads_times"), 1.8),
+        Goal("Ray on one machine: share of the processors used", told("ray_efficiency"), 0.85),
     ]
     for peer, agreement in results.agreements.items():
         unexplained = float(agreement.causes["unexplained"])
