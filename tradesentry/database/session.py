@@ -5,6 +5,7 @@ tenant, named by `app.user_id` inside the transaction only, so that nothing leak
 do not bind is refused.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,9 +25,10 @@ from tradesentry.database.schema import head, sync_url
 T = TypeVar("T")
 OLDEST_SERVER: Final = 150_000
 _TRIES: Final = 5
-_IDLE: Final = {"idle_in_transaction_session_timeout": "5s"}
-"""A frozen owner holds the lock on its lease row as long as its transaction is open, and nobody could take the account
-over. No transaction of the journal waits for its client longer than 2 s, and a lease lasts 10 s."""
+_BOUNDS: Final = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "2s"}
+"""A transaction whose owner has frozen keeps its locks, and neither could anybody take the account over nor trade
+another one of the same book: it ends after 5 s, half a lease. A statement that waits for a lock gives up when its
+client does, after 2 s; the server would go on waiting for a client that has left, and keep what it has locked."""
 
 
 def role_url(url: str, role: str, password: str, *, database: str | None = None) -> str:
@@ -83,13 +85,32 @@ async def create_pool(url: str, *, n_connections: int = 10, timeout_seconds: flo
             url,
             min_size=1,
             max_size=n_connections,
+            connect=_connect,
             init=_prepare,
             timeout=timeout_seconds,
             max_inactive_connection_lifetime=60.0,
-            server_settings={"application_name": "tradesentry", "timezone": "UTC"} | _IDLE,
+            server_settings={"application_name": "tradesentry", "timezone": "UTC"} | _BOUNDS,
         )
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise unavailable(error) from error
+
+
+async def _connect(*values: Any, **named: Any) -> "asyncpg.Connection[Any]":
+    """Connect in a task of its own: the driver leaves an error behind that nobody takes when it is canceled half-way.
+
+    Whoever waits may be canceled at any time. The attempt then goes on to its own timeout, and its end is looked at.
+    """
+    attempt = asyncio.ensure_future(asyncpg.connect(*values, **named))
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        attempt.add_done_callback(_forget)
+        raise
+
+
+def _forget(attempt: "asyncio.Future[asyncpg.Connection[Any]]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().terminate()
 
 
 async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
@@ -113,10 +134,11 @@ def unavailable(error: BaseException) -> JournalUnavailable:
 def is_lost(error: BaseException) -> bool:
     """Say whether an error means that the server or the connection is gone, not that the statement was wrong.
 
-    SQLSTATE class 08 and 57P0x, and what drivers raise when a socket breaks.
+    SQLSTATE class 08 and 57P0x, what drivers raise when a socket breaks, and a lock that did not come (55P03): nobody
+    answered in time.
     """
     state = getattr(error, "sqlstate", None) or ""
-    if state.startswith(("08", "57P0", "53")):
+    if state.startswith(("08", "57P0", "53", "55P03")):
         return True
     if state:
         return False
