@@ -17,8 +17,8 @@ from tradesentry.core.broker.base_broker import BaseBroker, Outcome
 from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import BrokerUnavailable, ReconciliationFailed
 from tradesentry.core.domain.events import BrokerEvent
-from tradesentry.core.domain.live_account import AccountChange, Cancel, OrderMoved, Wish
-from tradesentry.core.domain.live_orders import Evidence, OrderStatus, parse_client_order_id
+from tradesentry.core.domain.live_account import AccountChange, Cancel, LiveOrder, OrderMoved, Wish
+from tradesentry.core.domain.live_orders import Evidence, parse_client_order_id
 from tradesentry.core.domain.venue import AccountState, Quote, VenueInstrument
 from tradesentry.core.execution.account_book import AccountBook
 from tradesentry.core.execution.journal_port import Journal
@@ -87,7 +87,9 @@ class OrderManager:
         self._resolver = OrderResolver(self.desk, self._follow_up)
         self._broker, self._journal, self._lease, self._clock = broker, journal, lease, clock
         self._catching = asyncio.Lock()
-        self.store.listeners += [self._halt_overfilled, self._groups.on_changes, self._guard.on_changes]
+        self._overfilled: set[str] = set()
+        """Orders for whose excess an instrument was blocked; a person may have freed it since."""
+        self.store.listeners += [self._on_changes, self._groups.on_changes, self._guard.on_changes]
 
     # What others look at
 
@@ -306,6 +308,8 @@ class OrderManager:
         """Read the account from the journal, and treat what an earlier owner was sending as unknown."""
         changes = await self.store.reload()
         changes += await self._resolver.mark_found()
+        for order in self.book.orders.values():
+            self._halt_overfilled(order)
         self._groups.look_at_all()
         return changes
 
@@ -323,13 +327,16 @@ class OrderManager:
                 writing.alert(state.value, f"The account is {state.value}: {reason}")
         self.store.record = record
 
-    def _halt_overfilled(self, changes: Sequence[AccountChange]) -> None:
+    def _on_changes(self, changes: Sequence[AccountChange]) -> None:
         for change in changes:
-            if isinstance(change, OrderMoved) and change.order.status is OrderStatus.FILLED:
-                order = change.order
-                if self.book.is_overfilled(order.key):
-                    text = f"order {order.key} filled {order.filled_units} of {order.units}"
-                    self.gates.watch.block(order.symbol, OVER_FILL, text)
+            if isinstance(change, OrderMoved):
+                self._halt_overfilled(change.order)
+
+    def _halt_overfilled(self, order: LiveOrder) -> None:
+        if order.key not in self._overfilled and self.book.is_overfilled(order.key):
+            self._overfilled.add(order.key)
+            text = f"order {order.key} filled {order.filled_units} of {order.units}"
+            self.gates.watch.block(order.symbol, OVER_FILL, text)
 
 
 def _target(one: Prepared) -> str:
