@@ -36,13 +36,15 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="a number, or random")
     parser.add_argument("--broker", choices=("oanda", "gateway", "paper"), default="oanda")
     parser.add_argument("--mutants", nargs="*", metavar="M0", help="run these mutants, all when none is named")
+    parser.add_argument("--controls", action="store_true", help="let the trader as it is pass the mutants' faults")
     parser.add_argument("--slow", type=float, default=1.0, help="stretch the scaled times on a busy machine")
     parser.add_argument("--least", type=float, default=1.0, help="share of the least counts of A3 that is asked for")
     parser.add_argument("--keep", action="store_true", help="keep the files")
     args = parser.parse_args()
     settings = settings_of(args)
     if args.mutants is not None:
-        return run_mutants(replace(settings, minimums=Minimums(0, 0, 0, 0, 0)), args.mutants)
+        calm = replace(settings, minimums=Minimums(0, 0, 0, 0, 0))
+        return run_mutants(calm, args.mutants, controls=args.controls)
     verdict = judge(settings, keep=args.keep)
     print_report(verdict)
     return 0 if verdict.is_passed else 1

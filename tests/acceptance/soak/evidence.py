@@ -107,7 +107,9 @@ def read_venue(path: Path) -> tuple[dict[str, VenueFile], Counter[str]]:
     """Return the log of each account, and how often each fault struck."""
     accounts: dict[str, VenueFile] = defaultdict(VenueFile)
     hits: Counter[str] = Counter()
-    for line in path.read_text(encoding="utf-8").splitlines():
+    text = path.read_text(encoding="utf-8")
+    # Its writer may be at work on the last line.
+    for line in text[: text.rfind("\n") + 1].splitlines():
         said = json.loads(line)
         what = said["what"]
         if what == "tx":

@@ -2,13 +2,14 @@
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tests.acceptance.soak.account_checks import Bounds, given_up
 from tests.acceptance.soak.checker import check
-from tests.acceptance.soak.evidence import Claim
+from tests.acceptance.soak.evidence import Claim, Evidence
 from tests.acceptance.soak.mutants import MUTANTS
 from tests.acceptance.soak.settings import MUST_STRIKE, AgentSettings, SoakSettings, Times
 from tests.acceptance.soak.supervisor import Outcome, Soak
@@ -56,19 +57,30 @@ def takeovers(claims: Sequence[Claim]) -> int:
     return n
 
 
-def judge(settings: SoakSettings, *, keep: bool = False) -> Verdict:
-    """Soak and judge."""
+def judge(settings: SoakSettings, *, keep: bool = False, until: Sequence[str] = ()) -> Verdict:
+    """Soak and judge.
+
+    Args:
+        settings: Of the soak.
+        keep: Leave its files.
+        until: Columns; the soak ends when a violation in one of them has been there for two looks.
+    """
     agent: Callable[[AgentSettings], None] = MUTANTS[settings.mutant or "M-"].agent
-    soak = Soak(settings, agent, say=say)
+    bounds = bounds_of(settings)
+    last: set[str] = set()
+
+    def is_enough(evidence: Evidence) -> bool:
+        """Say whether what is violated was violated at the last look too; what is under way looks wrong for a while."""
+        found = check(evidence, bounds)
+        seen = {text for column in until for text in found[column]}
+        is_there = bool(seen & last)
+        last.clear()
+        last.update(seen)
+        return is_there
+
+    soak = Soak(settings, agent, say=say, is_enough=is_enough if until else None)
     try:
         outcome = soak.run()
-        bounds = Bounds(
-            currency_net=settings.currency_net,
-            open_risk=settings.open_risk,
-            max_send_seconds=settings.times.max_send,
-            horizon_seconds=settings.times.horizon,
-            naked_seconds=2.0 * settings.times.ttl / Times().ttl,
-        )
         outrun = [found.text for found in given_up(outcome.evidence, bounds) if found.is_venues]
         return verdict_of(settings, outcome, check(outcome.evidence, bounds), outrun)
     finally:
@@ -76,6 +88,17 @@ def judge(settings: SoakSettings, *, keep: bool = False) -> Verdict:
             soak.clean()
         else:
             say(f"files: {soak.folder}")
+
+
+def bounds_of(settings: SoakSettings) -> Bounds:
+    """Return what a soak allows."""
+    return Bounds(
+        currency_net=settings.currency_net,
+        open_risk=settings.open_risk,
+        max_send_seconds=settings.times.max_send,
+        horizon_seconds=settings.times.horizon,
+        naked_seconds=2.0 * settings.times.ttl / Times().ttl,
+    )
 
 
 def verdict_of(
@@ -122,18 +145,52 @@ def print_report(verdict: Verdict) -> None:
     say("passed" if verdict.is_passed else "FAILED")
 
 
-def run_mutants(settings: SoakSettings, names: Sequence[str]) -> int:
-    """Run mutants, each until it is caught or its time is over; return 1 when one survives."""
-    survivors = []
-    for name in names or [name for name in MUTANTS if name != "M-"]:
-        mutant = MUTANTS[name]
-        verdict = judge(replace(mutant.soak(settings), mutant=name))
-        caught = Counter({column: len(texts) for column, texts in verdict.found.items() if texts})
-        is_caught = any(caught[column] for column in mutant.columns)
-        shown = ", ".join(f"{column} {n}" for column, n in caught.items()) or "nothing"
-        went = f"{verdict.n_kills} kills, {verdict.n_takeovers} takeovers, {verdict.n_orders} orders"
-        say(f"{name:<4} {mutant.what:<52} {'caught' if is_caught else 'SURVIVED'}: {shown} ({went})")
-        if not is_caught:
-            survivors.append(name)
+def run_mutants(settings: SoakSettings, names: Sequence[str], *, controls: bool = False) -> int:
+    """Run mutants, each until it is caught or its time is over; return 1 when one survives or a control fails.
+
+    Args:
+        settings: Of all soaks; each mutant adds faults of its own.
+        names: Mutants; all when empty.
+        controls: Whether the trader as it is runs through the same faults afterwards, and has to pass.
+    """
+    chosen = names or [name for name in MUTANTS if name != "M-"]
+    survivors = [name for name in chosen if not is_caught(settings, name)]
     say(f"survived: {', '.join(survivors)}" if survivors else "all caught")
-    return 1 if survivors else 0
+    faults: dict[SoakSettings, list[str]] = {}
+    for name in chosen if controls else ():
+        faults.setdefault(MUTANTS[name].soak(settings), []).append(name)
+    failed = [", ".join(of) for soak, of in faults.items() if not is_clean(soak, of)]
+    if controls:
+        say(f"the trader as it is failed at the faults of {'; '.join(failed)}" if failed else "all controls passed")
+    return 1 if survivors or failed else 0
+
+
+def is_caught(settings: SoakSettings, name: str) -> bool:
+    """Run one mutant and say whether one of its columns shows it."""
+    mutant, began = MUTANTS[name], time.monotonic()
+    short = replace(settings.times, settle=0.5 * settings.times.settle)
+    soak = mutant.soak(replace(settings, times=short))
+    verdict = judge(replace(soak, mutant=name), until=mutant.columns)
+    caught = Counter({column: len(texts) for column, texts in verdict.found.items() if texts})
+    is_shown = any(caught[column] for column in mutant.columns)
+    shown = ", ".join(f"{column} {n}" for column, n in caught.items()) or "nothing"
+    went = f"{_went(verdict)}, {time.monotonic() - began:.0f} s"
+    say(f"{name:<4} {mutant.what:<52} {'caught' if is_shown else 'SURVIVED'}: {shown} ({went})")
+    return is_shown
+
+
+def is_clean(soak: SoakSettings, names: Sequence[str]) -> bool:
+    """Run the trader as it is through the faults of mutants, and say whether it passes."""
+    verdict = judge(soak)
+    found = {column: list(texts) for column, texts in verdict.found.items() if texts}
+    said = "passed" if verdict.is_passed else "FAILED"
+    say(f"M-   the trader as it is, faults of {', '.join(names):<25} {said} ({_went(verdict)})")
+    for column, texts in found.items():
+        say(f"       {column}: {'; '.join(texts[:3])}")
+    for text in () if verdict.is_passed else verdict.outrun:
+        say(f"       the venue was later than its horizon: {text}")
+    return verdict.is_passed
+
+
+def _went(verdict: Verdict) -> str:
+    return f"{verdict.n_kills} kills, {verdict.n_takeovers} takeovers, {verdict.n_orders} orders"

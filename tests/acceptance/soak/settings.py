@@ -117,6 +117,8 @@ class SoakSettings:
     manual_per_second: float = 1.0
     manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop", "unstop")
     """What hands do, drawn evenly."""
+    wishes_per_bar: int = 4
+    """Most that an account wants on one bar, as of so many strategies."""
     protects: float = 0.0
     """Share of bars on which, if there is a trade, its stop is moved and nothing else."""
     times: Times = Times()

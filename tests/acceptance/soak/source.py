@@ -1,4 +1,4 @@
-"""What the soak's traders want: a seeded source of wishes, one draw per bar, from what the account looks like.
+"""What the soak's traders want: a seeded source of wishes, some draws per bar, from what the account looks like.
 
 Entries at market, limits and stops, partial and full exits, tighter stops and targets, changed and canceled orders, so
 that every command meets every fault. An entry serves a goal, which its tag names. When an entry is proven never to have
@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from tradesentry.core.domain.live_account import (
     AccountChange,
@@ -28,6 +28,7 @@ from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.orders import OrderType, Side
 from tradesentry.core.domain.venue import Quote
 
+T = TypeVar("T")
 PIP: Final = 0.0001
 MANY: Final = 10
 """Trades at which more is closed than opened."""
@@ -49,11 +50,12 @@ class Source:
     Args:
         seed: Of all draws.
         account: Named in goals.
+        per_bar: Draws on each bar, as of so many strategies that decide on it.
         protects: Share of bars on which the stop of the oldest trade is moved and nothing else.
     """
 
-    def __init__(self, seed: int, account: str, *, protects: float = 0.0) -> None:
-        self._seed, self._account, self._protects = seed, account, protects
+    def __init__(self, seed: int, account: str, *, per_bar: int, protects: float = 0.0) -> None:
+        self._seed, self._account, self._per_bar, self._protects = seed, account, per_bar, protects
         self._again: list[str] = []
 
     def hear(self, changes: Iterable[AccountChange]) -> None:
@@ -65,7 +67,7 @@ class Source:
                     self._again.append(tag)
 
     def wishes(self, seen: Sight) -> list[Wish]:
-        """Return what is wanted on this bar, nothing, one or two wishes."""
+        """Return what is wanted on this bar: at most one wish a draw, and at most one for each order and trade."""
         rng = random.Random(f"{self._seed}:{self._account}:{seen.bar_close_ns}")
         trades = sorted((t for t in seen.trades if t.is_open and t.seq is not None), key=lambda t: t.trade_ref)
         resting = sorted(
@@ -74,23 +76,31 @@ class Source:
         )
         if trades and rng.random() < self._protects:
             return self._protect(rng, trades[0], seen.quotes)
+        found: list[Wish] = []
+        for number in range(self._per_bar):
+            found += self._draw(rng, seen, trades, resting, number)
+        return found
+
+    def _draw(
+        self, rng: random.Random, seen: Sight, trades: list[LiveTrade], resting: list[LiveOrder], number: int
+    ) -> list[Wish]:
+        """Return one wish or none; what it is about is taken out of `trades` or `resting`."""
         draw = rng.random()
         if len(trades) > MANY and draw < 0.7:
-            return [self._reduce(rng, trades)]
+            return [self._reduce(rng, _taken(rng, trades))]
         if draw < 0.55 or not (trades or resting):
-            twice = self._enter(rng, seen) if rng.random() < 0.3 else []
-            return self._enter(rng, seen, number=0) + twice
+            return self._enter(rng, seen, number)
         if draw < 0.62 and resting:
-            return [Cancel(_seq(rng.choice(resting)))]
+            return [Cancel(_seq(_taken(rng, resting)))]
         if draw < 0.70 and resting:
-            return [self._amend(rng, resting)]
+            return [self._amend(_taken(rng, resting))]
         if draw < 0.86 and trades:
-            return [self._reduce(rng, trades)]
+            return [self._reduce(rng, _taken(rng, trades))]
         if trades:
-            return self._protect(rng, rng.choice(trades), seen.quotes)
+            return self._protect(rng, _taken(rng, trades), seen.quotes)
         return []
 
-    def _enter(self, rng: random.Random, seen: Sight, *, number: int = 1) -> list[Wish]:
+    def _enter(self, rng: random.Random, seen: Sight, number: int) -> list[Wish]:
         symbol = rng.choice(sorted(seen.quotes)) if seen.quotes else ""
         if not symbol:
             return []
@@ -103,7 +113,7 @@ class Source:
         # A goal is tried again under the same name, marked, so that it is tried once.
         tag = f"{self._again.pop()}'" if self._again else f"{self._account[-1]}-{seen.bar_close_ns}-{number}"
         distance = rng.uniform(15, 60) * PIP
-        units = Decimal(rng.randrange(3, 25) * 1_000)
+        units = Decimal(rng.randrange(2, 13) * 1_000)
         wish = Enter(
             symbol=symbol,
             side=side,
@@ -121,15 +131,13 @@ class Source:
         )
         return [wish]
 
-    def _amend(self, rng: random.Random, resting: list[LiveOrder]) -> Wish:
-        order = rng.choice(resting)
+    def _amend(self, order: LiveOrder) -> Wish:
         price = order.price or 0.0
         stop = order.stop_loss if order.stop_loss is not None else price - order.side * 30 * PIP
         tighter = stop + 0.2 * (price - stop)
         return Amend(_seq(order), stop_loss=round(tighter, 5))
 
-    def _reduce(self, rng: random.Random, trades: list[LiveTrade]) -> Wish:
-        trade = rng.choice(trades)
+    def _reduce(self, rng: random.Random, trade: LiveTrade) -> Wish:
         left = Decimal(0) if rng.random() < 0.7 else (trade.units / 2).quantize(Decimal(1))
         return Reduce(trade.trade_ref, left if left < trade.units else Decimal(0))
 
@@ -142,6 +150,10 @@ class Source:
             return []
         stop = trade.stop_loss + trade.side * rng.uniform(0.05, 0.3) * room
         return [Protect(trade.trade_ref, stop_loss=round(stop, 5))]
+
+
+def _taken(rng: random.Random, items: list[T]) -> T:
+    return items.pop(rng.randrange(len(items)))
 
 
 def _seq(order: LiveOrder) -> int:

@@ -37,6 +37,8 @@ from tradesentry.database.roles import ADMIN, OWNER
 
 ACCOUNTS = ("001-001-1234567-001", "001-001-1234567-002")
 TICK_SECONDS = 0.01
+LOOK_SECONDS = 2.0
+"""Between two looks at the evidence while the soak runs."""
 REARM_NS = 3 * 10**9
 """A person's word to re-arm an account is obeyed within that time, or asked again."""
 
@@ -140,12 +142,18 @@ class Soak:
         settings: Of the soak.
         agent: What a life of an agent does.
         say: Takes lines of progress.
+        is_enough: Looks at the evidence so far every few seconds, and says whether the rage may end.
     """
 
     def __init__(
-        self, settings: SoakSettings, agent: Callable[[AgentSettings], None], *, say: Callable[[str], None] = print
+        self,
+        settings: SoakSettings,
+        agent: Callable[[AgentSettings], None],
+        *,
+        say: Callable[[str], None] = print,
+        is_enough: Callable[[Evidence], bool] | None = None,
     ) -> None:
-        self.settings, self._agent, self._say = settings, agent, say
+        self.settings, self._agent, self._say, self._is_enough = settings, agent, say, is_enough
         self._random = random.Random(settings.seed)
         self.folder = Path(tempfile.mkdtemp(prefix="ts-soak-"))
         self.kills: Counter[str] = Counter()
@@ -162,11 +170,12 @@ class Soak:
             self.database = Database(stack)
             speed = self.database.commits_per_second()
             ids = {account: self.database.link(account) for account in ACCOUNTS}
+            self.account_ids = {account: account_id for account, (account_id, _) in ids.items()}
             self.template = AgentSettings(
                 soak=self.settings,
                 database_url=self.database.database.agent_url(),
                 accounts=self.venue.urls,
-                account_ids={account_id: account for account, (account_id, _) in ids.items()},
+                account_ids={account_id: account for account, account_id in self.account_ids.items()},
                 runs=dict(ids.values()),
                 log=self._lives,
                 calm_file=self.folder / "calm",
@@ -174,13 +183,16 @@ class Soak:
             self._begin()
             self._rage()
             self._calm_down()
-            venue, hits = read_venue(self.folder / "venue.jsonl")
-            account_ids = {account: account_id for account, (account_id, _) in ids.items()}
-            journal = asyncio.run(read_journal(self.database.database.url(OWNER), account_ids))
-            claims, active, rearmed = self._read_lives()
-            evidence = Evidence(venue, journal, claims, active, self.database.outages, rearmed, hits)
+            evidence = self.evidence()
             (self.folder / "evidence.pickle").write_bytes(pickle.dumps(evidence))
             return Outcome(evidence, self.kills, speed, self.database.version(), self.folder)
+
+    def evidence(self) -> Evidence:
+        """Return what venue, journal and processes have said so far."""
+        venue, hits = read_venue(self.folder / "venue.jsonl")
+        journal = asyncio.run(read_journal(self.database.database.url(OWNER), self.account_ids))
+        claims, active, rearmed = self._read_lives()
+        return Evidence(venue, journal, claims, active, self.database.outages, rearmed, hits)
 
     def clean(self) -> None:
         """Remove the files of this soak."""
@@ -199,7 +211,7 @@ class Soak:
         slot.life += 1
         point = ""
         if not is_calm and self._random.random() < self.settings.chaos.crash_points:
-            point = f"{self._random.choice(POINTS)}:{self._random.randrange(1, 6)}"
+            point = f"{self._random.choice(POINTS)}:{self._random.randrange(1, 4)}"
         given = replace(self.template, slot=slot.number, life=slot.life, crash_point=point, may_reclaim=True)
         lock = self.database.server._lock
 
@@ -223,7 +235,7 @@ class Soak:
         slot.pid, slot.wake_at = 0, 0.0
         chaos, ttl = self.settings.chaos, self.settings.times.ttl
         is_late = self._random.random() < chaos.delayed_restarts
-        slot.start_at = time.monotonic() + (ttl + self._random.uniform(0.1, 0.6) if is_late else 0.0)
+        slot.start_at = time.monotonic() + (ttl + self._random.uniform(0.05, 0.35) if is_late else 0.0)
         if is_late:
             self.kills["delayed restart"] += 1
 
@@ -258,6 +270,7 @@ class Soak:
         due = {
             "postmaster": began + chaos.postmaster_seconds * self._random.uniform(0.3, 0.7),
             "backend": began + chaos.backend_seconds * self._random.uniform(0.3, 0.7),
+            "look": began + LOOK_SECONDS if self._is_enough else math.inf,
         }
         told = began
         while (now := time.monotonic()) < began + self.settings.seconds:
@@ -275,6 +288,10 @@ class Soak:
                 self.database.kill_backend()
                 self.kills["backend"] += 1
                 due["backend"] = time.monotonic() + chaos.backend_seconds * self._random.uniform(0.6, 1.2)
+            if now >= due["look"]:
+                if self._is_enough is not None and self._is_enough(self.evidence()):
+                    break
+                due["look"] = time.monotonic() + LOOK_SECONDS
             if now >= told + 10.0:
                 told = now
                 self._say(f"  {now - began:5.0f} s  kills {sum(self.kills.values())}")

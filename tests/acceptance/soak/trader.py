@@ -22,6 +22,7 @@ from tradesentry.core.broker.base_broker import BaseBroker
 from tradesentry.core.broker.commands import CommandGate, Throttle
 from tradesentry.core.domain.errors import BrokerError, JournalUnavailable, LeaseLost, UsageError
 from tradesentry.core.domain.events import StreamDown
+from tradesentry.core.domain.live_account import Wish
 from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.account_limits import AccountLimits, LimitSettings
 from tradesentry.core.execution.error_budget import ErrorBudgetSettings
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
     from tests.acceptance.soak.agent import Life
 
 MARKET: Final = "ALL"
-HALT_EVERY_NS: Final = 12 * 10**9
+HALT_EVERY_NS: Final = 16 * 10**9
 HALT_NS: Final = (7 * 10**9, 9 * 10**9)
-"""The part of every 12 s in which the account is to be halted."""
+"""The part of every 16 s in which the account is to be halted."""
+BARS_UNDER_WAY: Final = 6
+"""A decision does not wait for what earlier ones sent; beyond so many bars it does."""
 log = logging.getLogger("soak")
 
 
@@ -115,12 +118,15 @@ class TraderSession:
         broker = oanda(life.given, claim.lease.account_id, life.clock, gate=gate)
         self._parts = assemble(life, claim, fence, broker, gate)
         self._account = life.given.account_ids[self._lease.account_id]
-        self._source = Source(life.given.soak.seed, self._account, protects=life.given.soak.protects)
+        soak = life.given.soak
+        self._source = Source(soak.seed, self._account, per_bar=soak.wishes_per_bar, protects=soak.protects)
         self._parts.orders.listeners.append(self._source.hear)
         self._quotes: dict[str, Quote] = {}
         self._run_id = life.given.runs[self._lease.account_id]
         self._decided_ns = 0
         self._is_stopping = False
+        self._bars: set[asyncio.Task[None]] = set()
+        """What earlier decisions send."""
 
     async def run(self) -> None:
         """Recover, then trade until canceled or the lease is lost."""
@@ -132,7 +138,7 @@ class TraderSession:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._parts.polls.run())
                 group.create_task(self._watch_quotes())
-                group.create_task(self._decide())
+                group.create_task(self._decide(group))
         except ExceptionGroup as group_error:
             lost, others = group_error.split((LeaseLost, JournalUnavailable))
             if others is not None:
@@ -148,7 +154,7 @@ class TraderSession:
                 self._quotes[quote.symbol] = quote
                 self._parts.orders.note_quote(quote)
 
-    async def _decide(self) -> None:
+    async def _decide(self, group: asyncio.TaskGroup) -> None:
         bar_ns = round(self._life.given.soak.times.bar * 1e9)
         clock, orders = self._life.clock, self._parts.orders
         while not self._is_stopping:
@@ -158,21 +164,31 @@ class TraderSession:
                 continue
             try:
                 await self._halt_or_arm(close_ns)
-                book = orders.book
-                seen = Sight(close_ns, tuple(book.orders.values()), tuple(book.trades.values()), dict(self._quotes))
-                wishes = [] if self._is_stopping else self._source.wishes(seen)
-                self._decided_ns = close_ns
-                # Two apps of one account that decide on the same bar meet at the same headroom.
-                own = orders.submit(wishes[:1], run=self._run_id, bar_close_ns=close_ns, states=[self._state(close_ns)])
-                await asyncio.gather(own, orders.submit(wishes[1:], run=None, bar_close_ns=0))
-            except LeaseLost:
-                raise
-            except UsageError as error:
-                # The bar was decided by an earlier life whose commit nobody confirmed.
-                if error.code != "duplicate_decision":
-                    raise
-            except BrokerError as error:
+            except JournalUnavailable as error:
                 tell("bar_missed", str(error))
+                continue
+            book = orders.book
+            seen = Sight(close_ns, tuple(book.orders.values()), tuple(book.trades.values()), dict(self._quotes))
+            wishes = [] if self._is_stopping else self._source.wishes(seen)
+            self._decided_ns = close_ns
+            if len(self._bars) >= BARS_UNDER_WAY:
+                await asyncio.wait(self._bars, return_when=asyncio.FIRST_COMPLETED)
+            task = group.create_task(self._submit(close_ns, wishes))
+            self._bars.add(task)
+            task.add_done_callback(self._bars.discard)
+
+    async def _submit(self, close_ns: int, wishes: list[Wish]) -> None:
+        """Send what was decided on a bar; two apps of one account that decide on it meet at the same headroom."""
+        orders, half = self._parts.orders, (len(wishes) + 1) // 2
+        own = orders.submit(wishes[:half], run=self._run_id, bar_close_ns=close_ns, states=[self._state(close_ns)])
+        other = orders.submit(wishes[half:], run=None, bar_close_ns=0)
+        for error in await asyncio.gather(own, other, return_exceptions=True):
+            # A bar that an earlier life decided, whose commit nobody confirmed, is not decided again.
+            is_known = isinstance(error, UsageError) and error.code == "duplicate_decision"
+            if isinstance(error, BrokerError) and not isinstance(error, LeaseLost):
+                tell("bar_missed", str(error))
+            elif isinstance(error, BaseException) and not is_known:
+                raise error
 
     async def _halt_or_arm(self, now_ns: int) -> None:
         """Halt the account by hand for a while and re-arm it, through kills and takeovers."""
@@ -194,6 +210,8 @@ class TraderSession:
     async def stop(self) -> None:
         """Decide nothing more, wait for what is under way, take in the last news."""
         self._is_stopping = True
+        if self._bars:
+            await asyncio.wait(self._bars, timeout=2.0)
         with suppress(BrokerError):
             await asyncio.wait_for(self._parts.orders.drain(), 2.0)
             crash_point("during_shutdown")

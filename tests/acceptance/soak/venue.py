@@ -37,8 +37,11 @@ from tradesentry.core.domain.venue import Quote
 from tradesentry.core.market.calendar import CalendarSpec, build_calendar
 from tradesentry.core.market.instruments import instrument
 
-SYMBOLS: Final = ("EURUSD", "GBPUSD", "AUDUSD", "USDCHF")
-LEVELS: Final = {"EURUSD": 1.1, "GBPUSD": 1.25, "AUDUSD": 0.65, "USDCHF": 0.9, "USDJPY": 150.0}
+LEVELS: Final = {
+    "EURUSD": 1.1, "GBPUSD": 1.25, "AUDUSD": 0.65, "USDCHF": 0.9, "EURGBP": 0.88, "EURCHF": 0.99, "GBPCHF": 1.125,
+    "EURAUD": 1.6923,
+}  # fmt: skip
+SYMBOLS: Final = tuple(LEVELS)
 DAY_NS: Final = 86_400 * 10**9
 SPREAD_PIPS: Final = 1.0
 STEP_PIPS: Final = 0.6
