@@ -7,6 +7,7 @@ TradeSentryError
 │   └── ConfigError     2   a setting that is unknown, out of bounds or contradictory
 ├── DataError           3   a file, series or period that cannot be used
 │   ├── ImportRefused   3   a vendor file that fails validation, with its row
+│   ├── ModelRefused    3   a trained model that does not fit or was changed
 │   └── ClockError      3   a time zone that is missing, unknown or disproved by the data
 ├── CapacityError       1   a fixed-size record that is full; says which and how to raise it
 ├── StateMismatch       2   saved bytes whose layout differs from this version's
@@ -77,6 +78,12 @@ class ImportRefused(DataError):
     """A vendor file that fails validation; the message names the first bad row."""
 
     default_code = "import_refused"
+
+
+class ModelRefused(DataError):
+    """A trained model that is damaged, was changed, or was made for something else."""
+
+    default_code = "model_refused"
 
 
 class ClockError(DataError):
