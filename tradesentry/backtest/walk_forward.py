@@ -4,7 +4,8 @@ One fold, in this order: play every variant of the search on every market of the
 window's end cut off; rank by the lower bound of the mean R; choose at most `top` per market, near twins out, incumbents
 kept; share each market's risk budget; trade the choice on one account over the test window. The test windows are joined
 to one out-of-sample result. All variants are also played on the test window, after the choice, to see whether ranking
-on the past told anything about the future. An app may fit a model instead: `fit(train) -> parameters`.
+on the past told anything about the future. An app may fit a model instead (`fit(train, validation, seed)`): what it
+chose is traded, and every seed beside it.
 """
 
 import math
@@ -24,21 +25,24 @@ from tradesentry.backtest.resolve import ResolvedRun, checked_settings, resolve_
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.studies.evidence import Evidence, evidence_of, rank_correlation
 from tradesentry.backtest.studies.experiment import fit_of
+from tradesentry.backtest.studies.fits import FitPlace, Fits, FoldFit
 from tradesentry.backtest.studies.folds import Fold, make_folds, parse_length
 from tradesentry.backtest.studies.outcome import Outcome, days_of
 from tradesentry.backtest.studies.portfolio import Share, WindowPlay, join_windows, play_window, worth_at
 from tradesentry.backtest.studies.search import search
+from tradesentry.backtest.studies.seed_scores import score_seeds
 from tradesentry.backtest.studies.selection import Score, Trades, purged, ranked, score_of, select, weights_of
 from tradesentry.backtest.studies.stage import Stage, Stages, Window
 from tradesentry.backtest.studies.study import STORE_FOLDER, Report, Study
-from tradesentry.backtest.studies.trials import TrialLedger
-from tradesentry.backtest.studies.variants import Variant, grid_variants, make_variant, random_variants
+from tradesentry.backtest.studies.trials import Look, TrialLedger, bars_digest
+from tradesentry.backtest.studies.variants import Variant, grid_variants, random_variants
 from tradesentry.backtest.studies.walks import (
     Choice,
     FitReport,
     Fitted,
+    FitWindow,
     FoldRow,
-    TrainWindow,
+    SeedFit,
     WalkForwardPlan,
     WalkForwardResult,
     pooled,
@@ -46,7 +50,16 @@ from tradesentry.backtest.studies.walks import (
 )
 from tradesentry.core.domain.errors import ConfigError
 
-__all__ = ["Choice", "Fitted", "FoldRow", "TrainWindow", "WalkForwardPlan", "WalkForwardResult", "run_walk_forward"]
+__all__ = [
+    "Choice",
+    "FitWindow",
+    "Fitted",
+    "FoldRow",
+    "SeedFit",
+    "WalkForwardPlan",
+    "WalkForwardResult",
+    "run_walk_forward",
+]
 
 FloatArray = npt.NDArray[np.float64]
 FITS: Final = "fits"
@@ -86,14 +99,19 @@ def run_walk_forward(
     """
     base = resolve_run(plan.app, bars=bars, config=plan.config, settings=checked_settings(plan.settings))
     study = Study(Stages(plan.app, base), runner, runs=runs, report=report)
-    walk = _WalkForward(plan, base, study, TrialLedger(runs), study_id)
-    walk.fit_folder, walk.fit_workers, walk.fit_report = runs / STORE_FOLDER / FITS, runner.workers, fit_report
-    return walk.run()
+    place = FitPlace(runs / STORE_FOLDER / FITS, runner.workers, fit_report)
+    return _WalkForward(plan, base, study, TrialLedger(runs), study_id, place).run()
 
 
 class _WalkForward:
     def __init__(
-        self, plan: WalkForwardPlan, base: ResolvedRun, study: Study, ledger: TrialLedger, study_id: str
+        self,
+        plan: WalkForwardPlan,
+        base: ResolvedRun,
+        study: Study,
+        ledger: TrialLedger,
+        study_id: str,
+        place: FitPlace,
     ) -> None:
         self.plan, self.base, self.study, self.ledger, self.study_id = plan, base, study, ledger, study_id
         traded = base.data.series[: base.data.n_traded]
@@ -101,11 +119,12 @@ class _WalkForward:
         self.folds = make_folds(plan.folds, [series.bars for series in traded])
         self.incumbents: dict[str, list[str]] = {symbol: [] for symbol in self.symbols}
         self.seen: dict[str, Variant] = {}
-        self.fitted: dict[int, Variant] = {}
+        self.fits: Fits | None = None
+        if plan.method == "fit":
+            self.fits = Fits(plan, base, study.stages, ledger, study_id, place, fit_of)
         self.test_returns: dict[str, list[FloatArray]] = {}
+        self.test_data: dict[int, str] = {}
         self.choices: list[Choice] = []
-        self.fit_folder, self.fit_workers = Path(STORE_FOLDER) / FITS, 1
-        self.fit_report: FitReport = say_nothing
 
     def run(self) -> WalkForwardResult:
         """Walk through all folds, then trade the choices and judge what came of them."""
@@ -140,6 +159,10 @@ class _WalkForward:
                 others[f"{level:g}x"] = join_windows(self.base, traded, seconds=0.0)
         result = result.with_cost_runs(others) if others else result
         self._note_ratios()
+        seeds = None
+        if self.fits is not None:
+            levels = self.plan.cost_levels
+            seeds = score_seeds(self.study, self.folds, self.fits.of, self.symbols, levels, main=main)
         progress = self.study.progress
         return WalkForwardResult(
             self.plan,
@@ -152,7 +175,13 @@ class _WalkForward:
             self._evidence(result),
             self.base,
             {"plays": progress.done, "reused": progress.reused, "bars": progress.bars, "seconds": progress.seconds},
+            seeds,
+            self._others(),
         )
+
+    def _others(self) -> int:
+        """Return how many other studies have reported on the most-touched of these test windows."""
+        return max(self.ledger.others_at(self.base, self.study_id, data) for data in self.test_data.values())
 
     def _listed(self) -> list[Variant] | None:
         """Return the variants that are the same in every fold; None when each fold finds its own."""
@@ -170,36 +199,28 @@ class _WalkForward:
         for symbol in self.symbols:
             if listed is not None:
                 variants[symbol] = listed
-            elif self.plan.method == "fit":
-                variants[symbol] = [self._fitted(fold)]
+            elif self.fits is not None:
+                variants[symbol] = self.fits.of(fold).variants
             else:
                 variants[symbol] = self._searched(fold, symbol)
             self.seen |= {variant.key: variant for variant in variants[symbol]}
         train = self._scores(variants, fold.train, is_purged=True, is_expected=listed is not None)
         test = self._scores(variants, fold.test, is_purged=False, is_expected=listed is not None)
+        self._note_looks(fold, variants)
         return {
             symbol: {v.key: (train[symbol, v.key], test[symbol, v.key]) for v in variants[symbol]}
             for symbol in self.symbols
         }
 
-    def _fitted(self, fold: Fold) -> Variant:
-        fit = fit_of(self.plan.app)
-        if fit is None:
-            raise ConfigError(f"{self.plan.app} has no fit(train) hook. Give --grid, --random or --optuna.")
-        if fold.index not in self.fitted:
-            section = self.study.stages.of(self.base.config)[1].section(self.base.config, fold.train)
-            found = fit(
-                TrainWindow(
-                    section.run, section.n_before, fold, self.plan.seed,
-                    folder=self.fit_folder.resolve(), workers=self.fit_workers, report=self.fit_report,
-                )
-            )  # fmt: skip
-            if isinstance(found, Fitted):
-                self.ledger.record(self.base, self.study_id, found.trials)
-                found = found.values
-            self.fitted[fold.index] = make_variant(self.plan.app, self.base.config, found)
-            self._note([self.fitted[fold.index]])
-        return self.fitted[fold.index]
+    def _note_looks(self, fold: Fold, variants: Mapping[str, Sequence[Variant]]) -> None:
+        """Tell the ledger that a test window was touched, by what, and what it came to."""
+        section = self.study.stages.of(self.base.config)[1].section(self.base.config, fold.test)
+        data = self.test_data[fold.index] = bars_digest(section.run)
+        keys = sorted({variant.key for listed in variants.values() for variant in listed})
+        names = keys if self.fits is None else [name for key in keys for name in self.fits.recipes(key)]
+        ratios = {name: _daily_ratio(self.test_returns[name][fold.index :]) for name in names}
+        looks = [Look(self.plan.app, name, data, fold.index, None, "test", ratio) for name, ratio in ratios.items()]
+        self.ledger.note_looks(self.base, self.study_id, looks)
 
     def _searched(self, fold: Fold, symbol: str) -> list[Variant]:
         def judge(variants: Sequence[Variant], _part: int) -> list[float]:
@@ -235,13 +256,14 @@ class _WalkForward:
                 kept[name] = replace(outcome, trades=outcome.trades[:0].copy())
         # Sums must not depend on the order in which plays finish.
         for (_, key), outcome in sorted(kept.items()):
-            self._keep_returns(key, window, outcome)
+            for attempt in [key] if self.fits is None else self.fits.recipes(key):
+                self._keep_returns(attempt, window, outcome)
         return scores
 
-    def _keep_returns(self, key: str, window: Window, outcome: Outcome) -> None:
-        """Add the daily returns of a test window to those of the variant, the mean over markets."""
+    def _keep_returns(self, name: str, window: Window, outcome: Outcome) -> None:
+        """Add the daily returns of a test window to those of the attempt, the mean over markets."""
         index = next(fold.index for fold in self.folds if fold.test == window)
-        windows = self.test_returns.setdefault(key, [])
+        windows = self.test_returns.setdefault(name, [])
         while len(windows) <= index:
             windows.append(np.zeros(0))
         share = outcome.returns / len(self.symbols)
@@ -258,6 +280,8 @@ class _WalkForward:
 
     def _choose(self, fold: Fold, found: Mapping[str, Scores]) -> tuple[int, float, float]:
         """Choose on every market; return eligible candidates, rank correlation, mean R of everybody's test."""
+        if self.fits is not None:
+            return self._take(fold, self.fits.of(fold), found)
         n_eligible, correlations, tests = 0, [], []
         for symbol, scores in found.items():
             order = ranked(
@@ -283,6 +307,16 @@ class _WalkForward:
                 self.choices.append(Choice(fold.index, symbol, variant, weights[score.key], score, test))
         known = [value for value in correlations if math.isfinite(value)]
         return n_eligible, math.fsum(known) / len(known) if known else math.nan, pooled(tests)
+
+    def _take(self, fold: Fold, fit: FoldFit, found: Mapping[str, Scores]) -> tuple[int, float, float]:
+        """Trade what the fit's own validation chose, on every market; the rank correlation is that of the seeds."""
+        for symbol, scores in found.items():
+            train, test = scores[fit.chosen.key]
+            self.choices.append(Choice(fold.index, symbol, fit.chosen, 1.0, train, test))
+        tests = {one.seed: pooled([scores[one.variant.key][1] for scores in found.values()]) for one in fit.seeds}
+        correlation = rank_correlation([one.score for one in fit.seeds], list(tests.values()))
+        everyone = [test for scores in found.values() for _, test in scores.values()]
+        return sum(len(scores) for scores in found.values()), correlation, pooled(everyone)
 
     def _trades_of(self, symbol: str, window: Window) -> Any:
         found: dict[str, Trades] = {}
@@ -320,11 +354,7 @@ class _WalkForward:
         self.ledger.record(self.base, self.study_id, {variant.key: None for variant in variants})
 
     def _note_ratios(self) -> None:
-        ratios: dict[str, float | None] = {}
-        for key, windows in self.test_returns.items():
-            returns = np.concatenate(windows) if windows else np.zeros(0)
-            varies = len(returns) > 2 and float(np.std(returns, ddof=1)) > 1e-15
-            ratios[key] = float(np.mean(returns) / np.std(returns, ddof=1)) if varies else None
+        ratios = {name: _daily_ratio(windows) for name, windows in self.test_returns.items()}
         self.ledger.record(self.base, self.study_id, ratios)
 
     def _evidence(self, result: BacktestResult) -> Evidence:
@@ -344,3 +374,10 @@ class _WalkForward:
             tried=self.ledger.tried(self.base),
             variants=np.stack(series, axis=1) if len(series) > 1 else None,
         )
+
+
+def _daily_ratio(windows: Sequence[FloatArray]) -> float | None:
+    """Return the Sharpe ratio per day of daily returns, None where they do not vary."""
+    returns = np.concatenate(windows) if windows else np.zeros(0)
+    varies = len(returns) > 2 and float(np.std(returns, ddof=1)) > 1e-15
+    return float(np.mean(returns) / np.std(returns, ddof=1)) if varies else None

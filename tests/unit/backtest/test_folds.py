@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.support.studies import empty_bars
-from tradesentry.backtest.studies.folds import FoldPlan, Length, make_folds, parse_length
+from tradesentry.backtest.studies.folds import FoldPlan, Length, make_folds, parse_length, purge_bars
 from tradesentry.core.domain.errors import ConfigError, DataError
 
 DAY_NS = 86_400_000_000_000
@@ -99,6 +99,52 @@ def test_tests_of_one_step_cover_everything_after_the_first_train_window(months,
     assert opens[-1] - folds[-1].test.end_ns < test / 2 * 31 * DAY_NS
 
 
+@given(
+    train=st.integers(8, 30), validation=st.integers(3, 8), test=st.integers(3, 8), gap=st.integers(0, 60),
+    skip=st.integers(0, 90), latest=st.none() | st.integers(1, 4),
+)  # fmt: skip
+def test_a_validation_slice_lies_between_with_a_gap_of_bars_on_either_side(train, validation, test, gap, skip, latest):
+    """Seen to fail without the gap before validation, and with pieces that ignore what is skipped."""
+    plan = FoldPlan(
+        train=f"{train}w", validation=f"{validation}w", test=f"{test}w", embargo=f"{gap}b", skip=f"{skip}b",
+        latest=latest,
+    )  # fmt: skip
+    folds = make_folds(plan, [BARS])
+    opens = BARS["open_ns"]
+
+    laws(plan, folds, [BARS], embargo_ns=0)
+    assert latest is None or len(folds) <= latest
+    for fold in folds:
+        rows = np.searchsorted(opens, [*fold.train.bounds, *fold.validation.bounds, *fold.test.bounds])
+        assert rows[2] - rows[1] == gap
+        assert rows[4] - rows[3] == gap
+        learned = np.zeros(len(opens), bool)
+        for piece in fold.pieces:
+            begin, end = np.searchsorted(opens, piece.bounds)
+            assert begin < end or piece.start_ns < piece.end_ns
+            learned[begin:end] = True
+        forbidden = np.zeros(len(opens), bool)
+        for earlier in folds[: fold.index]:
+            begin = np.searchsorted(opens, earlier.test.end_ns)
+            forbidden[begin : begin + skip] = True
+        inside = np.arange(len(opens))
+        assert np.array_equal(learned, (inside >= rows[0]) & (inside < rows[1]) & ~forbidden)
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [
+        # 0.891^40 is the first power of 0.99 x 0.9 below 1 %.
+        ({"gamma": 0.99, "gae_lambda": 0.9, "max_hold_bars": 0}, 40),
+        ({"gamma": 0.99, "gae_lambda": 0.9, "max_hold_bars": 240}, 240),
+        ({"gamma": 0.99, "gae_lambda": 1.0, "max_hold_bars": 240}, 459),
+        ({"gamma": 0.9, "gae_lambda": 0.0, "max_hold_bars": 0, "label_bars": 12}, 12),
+    ],
+)
+def test_the_purge_covers_credit_holding_and_label(values, bars):
+    assert purge_bars(**values) == bars
+
+
 def test_months_begin_at_the_start_of_an_fx_week():
     folds = make_folds(FoldPlan(train="12m", test="3m"), [BARS])
 
@@ -138,7 +184,9 @@ def test_markets_with_different_bars_share_their_folds():
         ({"train": "1000b"}, "count all of them in bars, or none"),
         ({"test": "3m", "step": "2m"}, "the same bars would be tested twice"),
         ({"test": "3m", "step": "8w"}, "the same bars would be tested twice"),
-        ({"embargo": "1m"}, "give it in days or weeks"),
+        ({"embargo": "1m"}, "give it in bars, days or weeks"),
+        ({"validation": "500b"}, "validation 500 bars: count all of them in bars, or none"),
+        ({"validation": "2w", "embargo": "15d"}, "leaves nothing of a validation"),
         ({"train": "1w", "embargo": "20d"}, "leaves nothing of a train window"),
     ],
 )

@@ -200,8 +200,8 @@ def test_one_variant_on_one_market_is_the_plain_play_of_its_window(tmp_path):
 def test_an_app_may_fit_instead_of_search(tmp_path, monkeypatch):
     given = []
 
-    def fit(train):
-        given.append(train)
+    def fit(train, validation, seed):
+        given.append((train, validation, seed))
         return {"every_bars": 4 + 4 * train.fold.index}
 
     monkeypatch.setattr(walks, "fit_of", lambda name: fit)
@@ -209,9 +209,10 @@ def test_an_app_may_fit_instead_of_search(tmp_path, monkeypatch):
 
     assert [c.variant.values["every_bars"] for c in found.choices] == [4 + 4 * c.fold for c in found.choices]
     assert len(given) == len(found.folds)
-    for train in given:
+    for train, validation, seed in given:
         last = max(int(series.bars["close_ns"][-1]) for series in train.run.data.series)
         assert last <= train.fold.train.end_ns < train.fold.test.start_ns
+        assert (validation, seed) == (None, 0)
 
 
 def test_a_search_per_fold_and_market_can_be_repeated(tmp_path):
@@ -230,7 +231,7 @@ def test_no_eligible_variant_says_what_to_change(tmp_path):
 
 
 def test_a_fit_that_does_not_exist_says_what_to_give(tmp_path):
-    with pytest.raises(ConfigError, match=r"tiny has no fit\(train\) hook"):
+    with pytest.raises(ConfigError, match=r"tiny has no fit\(train, validation, seed\) hook"):
         walk(walk_plan(method="fit"), tmp_path)
 
 

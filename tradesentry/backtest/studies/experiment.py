@@ -18,9 +18,8 @@ PLACES = ("{package}.backtest_runner", "{package}.backtest.backtest_runner")
 """Modules of an app that may hold `EXPERIMENT`."""
 HOOKS = ("{package}.walk_forward", "{package}.backtest.walk_forward")
 """Modules of an app that may hold `fit`."""
-Fit = Callable[[Any], Any]
-"""From a train window (`walk_forward.TrainWindow`) to configuration values, or to a `walk_forward.Fitted`, which also
-says what was tried: replaces the search per fold."""
+Fit = Callable[[Any, Any, int], Any]
+"""`fit(train, validation, seed)`, which replaces the search per fold: `studies.walks.FitHook` says what it must do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,14 @@ def experiment_of(name: str) -> Experiment | None:
 
 
 def fit_of(name: str) -> Fit | None:
-    """Return the `fit(train) -> params` hook of a strategy, None when it searches instead."""
+    """Return the `fit(train, validation, seed)` hook of a strategy, None when it searches instead."""
     found: Fit | None = _attribute(name, HOOKS, "fit")
     return found
+
+
+def folds_of(name: str) -> Any:
+    """Return the `FOLDS` that a strategy's walk-forward declares, a `studies.folds.FoldPlan`; None without them."""
+    return _attribute(name, HOOKS, "FOLDS")
 
 
 def _attribute(name: str, places: tuple[str, ...], attribute: str) -> Any:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,8 +18,12 @@ from tradesentry.backtest.studies.evidence import Evidence
 from tradesentry.backtest.studies.folds import Fold, FoldPlan
 from tradesentry.backtest.studies.portfolio import WindowPlay
 from tradesentry.backtest.studies.selection import Score
+from tradesentry.backtest.studies.stage import Window
 from tradesentry.backtest.studies.variants import Variant
 from tradesentry.backtest.sweep import SweepPlan
+
+if TYPE_CHECKING:
+    from tradesentry.backtest.studies.seed_scores import SeedScores
 
 
 class WalkForwardPlan(SweepPlan):
@@ -33,8 +37,17 @@ class WalkForwardPlan(SweepPlan):
     max_overlap: float = Field(0.6, gt=0, le=1, description="Share of common trades from which two are one bet.")
     weights: Literal["equal", "inverse_volatility"] = Field("equal", description="Shares of a market's risk budget.")
     cost_levels: tuple[float, ...] = Field((1.0,), description="Multiples of the costs to trade the choice at.")
+    training: tuple[str, ...] = Field((), description="What differs from the app's training settings, key=value.")
+    n_seeds: int | None = Field(None, ge=1, le=100, description="Seeds of a fit; the app's own number when absent.")
+    baselines: bool = Field(True, description="Compare a fitted strategy with what is no learning by reward.")
 
 
+FitHook = Callable[["FitWindow", "FitWindow | None", int], "Fitted | Mapping[str, Any]"]
+"""`fit(train, validation, seed)` of an app's `walk_forward` module: learn from `train.pieces`, choose checkpoint, seed,
+rule and temperature on `validation` (None when the folds have no such slice), and return configuration values. It must
+hang on its arguments alone: equal slices, settings and `seed` (the root of all its random numbers) give equal results.
+What takes long it keeps in `train.folder` under names made of content, so that a killed walk goes on with what was
+finished; processes that it starts end with their parent."""
 FitReport = Callable[[str, int, int], None]
 """Told what is being fitted, how many of its steps are done, and how many there are."""
 
@@ -44,29 +57,51 @@ def say_nothing(_name: str, _done: int, _total: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainWindow:
-    """What `fit` is given: the past of one fold, and nothing after it."""
+class FitWindow:
+    """One slice of a fold as `fit` is given it: bars up to the slice's end, and nothing after it."""
 
     run: ResolvedRun
-    """Bars of all markets up to the train window's end, those to warm up on included."""
+    """Bars of all markets up to the slice's end, those to warm up on included; its configuration is the base."""
     n_before: tuple[int, ...]
-    """Bars per market before the train window."""
+    """Bars per market before the slice: they may be read, never learned from."""
     fold: Fold
-    seed: int
+    window: Window
+    """The slice."""
+    pieces: tuple[Window, ...]
+    """What may be learned from: the slice without what follows an earlier test window too closely."""
+    training: tuple[str, ...] = ()
+    """`key=value` texts that differ from the app's training settings (`--set training.key=value`)."""
+    n_seeds: int | None = None
+    """Seeds to train; as the app's training settings say when None."""
     folder: Path = Path("runs/.work/fits")
     """Where a fit keeps what it has finished, named by content."""
     workers: int = 1
-    """How many processes it may use."""
+    """How many processes it may use (`--processes`)."""
     report: FitReport = say_nothing
 
 
 @dataclass(frozen=True, slots=True)
+class SeedFit:
+    """What one seed of a fit came to: each is traded on the test window and reported, not only the one that is kept."""
+
+    seed: int
+    values: Mapping[str, Any]
+    """Configuration values with what this seed alone has learned."""
+    score: float = math.nan
+    """On the validation slice, higher is better; nan where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
-    """What `fit` may return instead of bare configuration values: those, and all that was tried to find them."""
+    """What `fit(train, validation, seed)` returns; bare configuration values are a fit of one seed."""
 
     values: Mapping[str, Any]
-    trials: Mapping[str, float | None]
-    """Sharpe ratio per day by name of the trial, None where unknown; each counts in the ledger."""
+    """Configuration values of what validation chose, such as the folder of a model set."""
+    trials: Mapping[str, float | None] = field(default_factory=dict)
+    """Sharpe ratio per day on validation by name of everything that was tried to find it (agent, seed, rule), None
+    where unknown; each counts as an attempt in the ledger. Equal names in two folds are one attempt."""
+    seeds: tuple[SeedFit, ...] = ()
+    """Every seed; with one or none the values stand for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +145,10 @@ class WalkForwardResult:
     evidence: Evidence
     run: ResolvedRun
     study: dict[str, Any] = field(default_factory=dict)
+    seeds: "SeedScores | None" = None
+    """Every seed of a fitted strategy on every test window; None where parameters were searched."""
+    n_others: int = 0
+    """Other studies that have reported on one of these test windows."""
 
     @property
     def efficiency(self) -> float:
