@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from tradesentry.apps.drlfusion.training_config import TrainingConfig
 from tradesentry.core.market.bars import timeframe_ns
 from tradesentry.core.market.calendar import CalendarSpec
 from tradesentry.core.strategy.base_strategy import Fraction, StrategyConfig
@@ -70,6 +71,7 @@ class DrlFusionConfig(StrategyConfig):
         description="Volatility that caps a new position; 0: off.",
         json_schema_extra={"unit": "per year"},
     )
+    training: TrainingConfig = Field(TrainingConfig(), description="How agents are trained; no decision reads it.")
 
     @property
     def bars_per_year(self) -> float:
