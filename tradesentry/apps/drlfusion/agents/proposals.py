@@ -4,6 +4,7 @@ Training judges its checkpoints with this, packaging fits the temperature with i
 decides the same way in a back-test: no second formula of a forward pass or a head exists.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,18 @@ import numpy.typing as npt
 
 from tradesentry.apps.drlfusion.agents.base_agent import SHAPES, Float32Array, Tensors, refuse_odd
 from tradesentry.apps.drlfusion.configs.drlfusion_config import DrlFusionConfig
-from tradesentry.apps.drlfusion.ensemble import ask_agent
+from tradesentry.apps.drlfusion.ensemble import ask_agent, combine
 from tradesentry.apps.drlfusion.ensemble import propose as propose_level
-from tradesentry.apps.drlfusion.layout import N_FEATURES, N_LEVELS, STATE, Head, blank_params
+from tradesentry.apps.drlfusion.layout import (
+    AGENTS,
+    N_AGENTS,
+    N_FEATURES,
+    N_LEVELS,
+    N_MARKET,
+    STATE,
+    Head,
+    blank_params,
+)
 from tradesentry.core.utils.kernel import kernel, new_records
 
 FloatArray = npt.NDArray[np.float64]
@@ -79,6 +89,11 @@ class Network:
     def temperature(self, value: float) -> None:
         self._params["temperature"][0, 0] = value
 
+    def copy_to(self, params: Any, agent: int) -> None:
+        """Write the network into a parameter record, shape (1,), as that of agent number `agent`."""
+        for name in (*SHAPES, "head", "temperature"):
+            params[name][0, agent] = self._params[name][0, 0]
+
     def propose(self, observations: Float32Array) -> Proposal:
         """Return what the network proposes.
 
@@ -89,3 +104,45 @@ class Network:
         p, s, pi = np.empty(len(rows)), np.empty(len(rows)), np.empty((len(rows), N_LEVELS))
         _propose_all(self._params, self._states, rows, p, s, pi)
         return Proposal(p, s, pi)
+
+
+@kernel
+def _vote_all(params: Any, states: Any, observations: Any, wishes: Any) -> None:
+    """Write the wish of the four agents on every observation; `params` and `states` have shape (1,)."""
+    state = states[0]
+    ensemble = state.ensemble
+    for row in range(observations.shape[0]):
+        for i in range(N_FEATURES):
+            state.obs[i] = observations[row, i]
+        for agent in range(N_AGENTS):
+            ask_agent(params[0], state, agent)
+            propose_level(ensemble.agents[agent])
+        # The held fraction is shown as it is, so the observation says what rule gate falls back to.
+        wishes[row] = combine(params[0], ensemble, observations[row, N_MARKET])
+
+
+class Quartet:
+    """The four networks and the rule that makes one wish of them, without shadow accounts: weights stay even.
+
+    Args:
+        networks: One of each agent, by name.
+        config: Rule, quorum, threshold and mirror are read.
+    """
+
+    def __init__(self, networks: Mapping[str, Network], config: DrlFusionConfig | None = None) -> None:
+        self._params = blank_params(config or DrlFusionConfig())
+        self._states = new_records(1, STATE)
+        self._states["ensemble"]["agents"]["weight"] = 1.0 / N_AGENTS
+        for agent, name in enumerate(AGENTS):
+            networks[name].copy_to(self._params, agent)
+
+    def wish(self, observations: Float32Array) -> FloatArray:
+        """Return the wished exposure on each observation, shape (n,).
+
+        Args:
+            observations: Normalized, shape (n, 28).
+        """
+        rows = np.ascontiguousarray(observations, np.float32)
+        wishes = np.empty(len(rows))
+        _vote_all(self._params, self._states, rows, wishes)
+        return wishes
