@@ -18,7 +18,12 @@ STALE = "SELECT count(*) FROM {table} WHERE epoch = 1 AND {at} > to_timestamp(%s
 
 
 def test_twenty_accounts_of_a_frozen_host_move_together_and_it_writes_nothing_when_it_wakes():
-    with LiveSite(N, quiet(ttl=TTL, max_send=MAX_SEND)) as site:
+    """All are of one user, so they share a book, and decide every second.
+
+    Seen to fail: a host that froze inside a statement kept the lock on the book for good, and one that looked for work
+    on the connections of its sessions, which waited for that lock, found one account in five seconds.
+    """
+    with LiveSite(N, quiet(ttl=TTL, max_send=MAX_SEND, bar=1.0)) as site:
         old = site.start(0)
         site.wait("active", 0, n=N, seconds=90)
         time.sleep(1.0)

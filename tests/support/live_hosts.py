@@ -25,6 +25,7 @@ from tests.acceptance.soak.supervisor import Database, warm
 from tests.acceptance.soak.trader import TraderSession
 from tests.acceptance.soak.venue import VenueProcess, VenueSettings
 from tests.support.processes import end, fork
+from tradesentry.bootstrap import LEASE_CONNECTIONS
 from tradesentry.core.domain.clock import SystemClock
 from tradesentry.database.repositories.agents import AgentRoster
 from tradesentry.database.repositories.journal import PostgresJournal
@@ -50,8 +51,9 @@ class _Session(TraderSession):
 async def _host(given: AgentSettings, ttl_seconds: float) -> None:
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     pool = await create_pool(given.database_url, n_connections=10)
+    leases = await create_pool(given.database_url, n_connections=LEASE_CONNECTIONS)
     life = Life(given, _Session)
-    life.journal = PostgresJournal(pool)
+    life.journal = PostgresJournal(pool, leases=leases)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
@@ -61,7 +63,7 @@ async def _host(given: AgentSettings, ttl_seconds: float) -> None:
 
     settings = agent.AgentSettings(f"host{given.slot}", 0, brokers=("oanda",), ttl_seconds=ttl_seconds,
                                    reclaims=given.may_reclaim)  # fmt: skip
-    roster = AgentRoster(pool, life.journal)
+    roster = AgentRoster(leases, life.journal)
     await agent.Agent(life.journal, roster, open_session, SystemClock(), settings).run(stop)
 
 
@@ -149,10 +151,17 @@ class LiveSite(AbstractContextManager["LiveSite"]):
             return list(connection.execute(statement, values).fetchall())
 
 
-def quiet(*, ttl: float = 10.0, max_send: float = 5.0, **more: Any) -> SoakSettings:
-    """Return traders at real times, in front of a venue without faults, who are not halted by hand."""
+def quiet(*, ttl: float = 10.0, max_send: float = 5.0, bar: float = 0.1, **more: Any) -> SoakSettings:
+    """Return traders at real times, in front of a venue without faults, who are not halted by hand.
+
+    Args:
+        ttl: Length of a lease, seconds.
+        max_send: No byte leaves later than this after its commit, seconds.
+        bar: Between two decisions of an account, seconds; none of the platform's own bars is as short.
+        more: Of `SoakSettings`.
+    """
     soak = SoakSettings(wire="", trading="", **more)
-    times = replace(soak.times, ttl=ttl, max_send=max_send, timeout=5.0, commit=2.0)
+    times = replace(soak.times, ttl=ttl, max_send=max_send, timeout=5.0, commit=2.0, bar=bar)
     return replace(soak, times=times, chaos=replace(soak.chaos, halts=False))
 
 

@@ -34,6 +34,8 @@ __all__ = [
 ]  # fmt: skip
 
 NO_RATE = 1e9
+LEASE_CONNECTIONS = 2
+"""One to renew on while the other looks for work."""
 
 
 @asynccontextmanager
@@ -42,16 +44,22 @@ async def open_stores(url: str, *, n_connections: int = 10) -> AsyncIterator[Sto
 
     Args:
         url: Address for `ts_agent`.
-        n_connections: Largest number.
+        n_connections: Largest number for what accounts do; leases have two more of their own.
 
     Raises:
         DatabaseError: The role is too powerful, or the database is not migrated or cannot be reached.
         JournalUnavailable: It went away.
     """
     await asyncio.to_thread(refuse_powerful_role, url)
+    async with _lent_pool(url, n_connections) as pool, _lent_pool(url, LEASE_CONNECTIONS) as leases:
+        yield Stores.over(pool, leases=leases)
+
+
+@asynccontextmanager
+async def _lent_pool(url: str, n_connections: int) -> "AsyncIterator[asyncpg.Pool[Any]]":
     pool: asyncpg.Pool[Any] = await create_pool(url, n_connections=n_connections)
     try:
-        yield Stores.over(pool)
+        yield pool
     finally:
         try:
             await asyncio.wait_for(pool.close(), 5.0)

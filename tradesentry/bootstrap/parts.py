@@ -48,15 +48,18 @@ class Stores:
     roster: AgentRoster
 
     @classmethod
-    def over(cls, pool: "asyncpg.Pool[Any]", *, is_synced: bool = True) -> Self:
+    def over(
+        cls, pool: "asyncpg.Pool[Any]", *, is_synced: bool = True, leases: "asyncpg.Pool[Any] | None" = None
+    ) -> Self:
         """Return the stores on a pool.
 
         Args:
             pool: As `ts_agent`.
             is_synced: See `PostgresJournal`.
+            leases: Connections on which an agent holds its accounts whatever their orders wait for.
         """
-        journal = PostgresJournal(pool, is_synced=is_synced)
-        return cls(pool, journal, PaperLog(journal), AgentRuns(journal), AgentRoster(pool, journal))
+        journal = PostgresJournal(pool, is_synced=is_synced, leases=leases)
+        return cls(pool, journal, PaperLog(journal), AgentRuns(journal), AgentRoster(leases or pool, journal))
 
 
 class LateRelay:

@@ -32,6 +32,8 @@ from tradesentry.database.repositories.journal_transaction import PostgresTransa
 from tradesentry.database.session import is_lost, unavailable
 
 STALE_EPOCH: Final = "TS001"
+FROZEN_SECONDS: Final = 5.0
+"""As `idle_in_transaction_session_timeout` of the pool: half a lease."""
 _NS = "(extract(epoch FROM {}) * 1000000000)::bigint"
 _CLAIM: Final = f"""
 WITH c AS (SELECT account_id, owner AS old_owner, lease_until AS old_until FROM account_leases
@@ -53,6 +55,13 @@ _RELEASE: Final = """
 UPDATE account_leases SET owner = NULL, lease_until = now() WHERE account_id = $1 AND owner = $2 AND epoch = $3
 RETURNING true
 """
+_END_FROZEN: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+   AND xact_start IS NOT NULL AND wait_event = 'ClientRead' AND state_change < now() - $1::float8 * interval '1 second'
+"""
+"""A client that froze between two messages of one statement is `active` to the server, which then bounds neither the
+statement nor the transaction; before PostgreSQL 17 only another session can end it."""
 _TENANT: Final = "set_config('app.user_id', user_id::text, true), set_config('synchronous_commit', $4, true)"
 _EFFECT: Final = f"""
 UPDATE account_leases SET seq = seq + 1
@@ -72,13 +81,21 @@ class PostgresJournal:
         commit_seconds: Longest wait for any answer of the database.
         is_synced: A confirmed commit survives a crash of the server's machine; False for replays only, whose account
             exists nowhere else.
+        leases: Connections for claims, renewals and releases; those of `pool` when absent.
+        frozen_seconds: How long a transaction of any agent may wait for its client before it is ended.
     """
 
     def __init__(
-        self, pool: "asyncpg.Pool[Any]", *, commit_seconds: float = COMMIT_SECONDS, is_synced: bool = True
+        self,
+        pool: "asyncpg.Pool[Any]",
+        *,
+        commit_seconds: float = COMMIT_SECONDS,
+        is_synced: bool = True,
+        leases: "asyncpg.Pool[Any] | None" = None,
+        frozen_seconds: float = FROZEN_SECONDS,
     ) -> None:
-        self._pool = pool
-        self._commit_seconds = commit_seconds
+        self._pool, self._leases = pool, leases or pool
+        self._commit_seconds, self._frozen_seconds = commit_seconds, frozen_seconds
         self._durable = "on" if is_synced else "off"
 
     async def claim(
@@ -95,6 +112,7 @@ class PostgresJournal:
 
         `reclaim` also takes those of a dead process of the same slot.
         """
+        await self._fetch(_END_FROZEN, self._frozen_seconds)
         wanted = (None if brokers is None else list(brokers), None if accounts is None else list(accounts))
         rows = await self._fetch(_CLAIM, reclaim, owner, wanted[0], limit, ttl_seconds, wanted[1])
         return [
@@ -110,6 +128,7 @@ class PostgresJournal:
 
     async def renew(self, owner: str, leases: Sequence[Lease], *, ttl_seconds: float) -> set[UUID]:
         """Prolong leases; an account that is missing from the answer is lost."""
+        await self._fetch(_END_FROZEN, self._frozen_seconds)
         accounts, epochs = [lease.account_id for lease in leases], [lease.epoch for lease in leases]
         return {row["account_id"] for row in await self._fetch(_RENEW, owner, ttl_seconds, accounts, epochs)}
 
@@ -163,14 +182,17 @@ class PostgresJournal:
         return Durability(rows[0]["f"] == "on", rows[0]["w"] == "on")
 
     async def _fetch(self, statement: str, *values: object) -> list[Any]:
-        async with self._connection() as connection, asyncio.timeout(self._commit_seconds):
+        async with self._connection(self._leases) as connection, asyncio.timeout(self._commit_seconds):
             return list(await connection.fetch(statement, *values))
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
+    async def _connection(
+        self, pool: "asyncpg.Pool[Any] | None" = None
+    ) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy[Any]"]:
         """Lend a connection; one that broke or did not answer is thrown away, and errors become the journal's."""
+        pool = pool or self._pool
         try:
-            connection = await self._pool.acquire(timeout=self._commit_seconds)
+            connection = await pool.acquire(timeout=self._commit_seconds)
         except Exception as error:
             if is_lost(error):
                 raise unavailable(error) from error
@@ -188,12 +210,12 @@ class PostgresJournal:
         finally:
             if is_broken:
                 _throw_away(connection)
-            await self._give_back(connection)
+            await self._give_back(pool, connection)
 
-    async def _give_back(self, connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+    async def _give_back(self, pool: "asyncpg.Pool[Any]", connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
         """Return a connection; what was done with it is done, so one that breaks now is only thrown away."""
         try:
-            await self._pool.release(connection, timeout=self._commit_seconds)
+            await pool.release(connection, timeout=self._commit_seconds)
         except Exception as error:
             if not is_lost(error):
                 raise

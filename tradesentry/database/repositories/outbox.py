@@ -97,6 +97,7 @@ class PostgresOutbox:
         """
         try:
             async with self._pool.acquire(timeout=self._timeout_seconds) as connection:
+                await connection.execute("SET lock_timeout = 0")
                 await connection.execute("SELECT pg_advisory_lock(hashtext('tradesentry.alerts'))")
                 try:
                     yield lambda: not connection.is_closed()
