@@ -20,6 +20,8 @@ MINUTE_NS: Final = 60_000_000_000
 FLATTEN: Final = 0
 """`weekend` of the configuration: flatten."""
 ROUNDING: Final = 1e-9
+TICK_ROUNDING: Final = 1e-6
+"""Of a tick; the same for both sides, whatever the price."""
 HALF: Final = 0.5
 UNITS: Final = int(SizeRule.UNITS)
 BY_STRATEGY: Final = int(ExitReason.STRATEGY)
@@ -145,7 +147,7 @@ def _stop(params: Any, side: int, bar: Any, view: Any, atr: float) -> float:
     if abs(steps - whole) < ROUNDING * steps:
         steps = whole
     ticks = price * steps
-    rounded = math.ceil(ticks - ROUNDING * ticks) if side > 0 else math.floor(ticks + ROUNDING * ticks)
+    rounded = math.ceil(ticks - TICK_ROUNDING) if side > 0 else math.floor(ticks + TICK_ROUNDING)
     return float(rounded / steps)
 
 
