@@ -81,6 +81,7 @@ def run_walk_forward(
     bars: Bars | None = None,
     report: Report | None = None,
     fit_report: FitReport = say_nothing,
+    processes: int | None = None,
 ) -> WalkForwardResult:
     """Run a walk-forward, or what is left of it, and return its result.
 
@@ -92,6 +93,7 @@ def run_walk_forward(
         bars: Series to use instead of the settings' source.
         report: Told how far it is.
         fit_report: Told how far the fit of a fold is, for apps that fit a model.
+        processes: How many a fit may use; the runner's workers when None.
 
     Raises:
         TradeSentryError: Whatever is wrong with the plan or the data.
@@ -99,7 +101,7 @@ def run_walk_forward(
     """
     base = resolve_run(plan.app, bars=bars, config=plan.config, settings=checked_settings(plan.settings))
     study = Study(Stages(plan.app, base), runner, runs=runs, report=report)
-    place = FitPlace(runs / STORE_FOLDER / FITS, runner.workers, fit_report)
+    place = FitPlace(runs / STORE_FOLDER / FITS, processes or runner.workers, fit_report)
     return _WalkForward(plan, base, study, TrialLedger(runs), study_id, place).run()
 
 

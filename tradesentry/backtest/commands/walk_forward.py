@@ -1,12 +1,14 @@
 """The walk-forward command: choose on the past, trade what follows, and report only what followed."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tradesentry.backtest.cli import CostsOption, announce, cost_levels, free_folder, new_run_id, runs_folder
+from tradesentry.backtest.cli import announce, cost_levels, free_folder, new_run_id, runs_folder
 from tradesentry.backtest.commands.request import AccountRequest, JsonOption, MarketRequest, RunsOption, takes_requests
 from tradesentry.backtest.commands.study_options import (
     ExecutorOption,
@@ -29,8 +31,11 @@ from tradesentry.backtest.commands.study_options import (
 )
 from tradesentry.backtest.commands.terminal import print_table, say
 from tradesentry.backtest.resolve import checked_settings, resolve_run
-from tradesentry.backtest.studies.experiment import fit_of
+from tradesentry.backtest.studies.experiment import fit_of, folds_of
 from tradesentry.core.domain.errors import UsageError
+
+TRAINING = "training."
+"""Settings of an app's training, which no strategy configuration holds."""
 
 
 @takes_requests
@@ -38,11 +43,19 @@ def walk_forward(
     name: Annotated[str, typer.Argument(help="Strategy; see `tradesentry apps list`.")],
     market: MarketRequest,
     account: AccountRequest,
-    train: Annotated[str, typer.Option(help="Length of a train window: 12m, 52w, 365d or 25000b (bars).")] = "12m",
-    test: Annotated[str, typer.Option(help="Length of a test window.")] = "3m",
+    train: Annotated[
+        str | None, typer.Option(help="Length of a train window: 12m, 52w, 365d or 25000b (bars) (default: 12m).")
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Length of a test window (default: 3m).")] = None,
+    validation: Annotated[
+        str | None, typer.Option(help="Slice between train and test on which a fit is judged; for apps that fit.")
+    ] = None,
     step: Annotated[str | None, typer.Option(help="From one test to the next (default: the test length).")] = None,
     anchored: Annotated[bool, typer.Option("--anchored", help="Train windows all begin with the data.")] = False,
-    embargo: Annotated[str, typer.Option(help="Gap between train and test: the longest holding time.")] = "5d",
+    embargo: Annotated[
+        str | None, typer.Option(help="Gap between train and test: the longest holding time (default: 5d).")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(min=1, help="Only that many folds, the latest ones.")] = None,
     top: Annotated[int, typer.Option(min=1, max=20, help="Most variants traded per market.")] = 3,
     min_trades: Annotated[int, typer.Option(min=1, help="Train trades, over all markets, to be eligible.")] = 200,
     min_bound: Annotated[float | None, typer.Option(help="Least lower bound of mean R to be traded.")] = None,
@@ -53,9 +66,17 @@ def walk_forward(
     n_random: RandomOption = None,
     n_optuna: OptunaOption = None,
     seed: SeedOption = 0,
-    costs: CostsOption = "1",
+    n_seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, max=100, help="Seeds that a fit trains (default: the app's).")
+    ] = None,
+    costs: Annotated[
+        str | None, typer.Option(help="Cost levels, multiples of the profile (default: 1; 0,1,2 for apps that fit).")
+    ] = None,
     executor: ExecutorOption = "local",
     workers: WorkersOption = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes of a fit (default: as many as --workers).")
+    ] = None,
     resume: ResumeOption = None,
     out: RunsOption = None,
     report: ReportOption = True,
@@ -73,6 +94,7 @@ def walk_forward(
         if plan.app != name:
             raise UsageError(f"{folder.name} walks {plan.app} forward, not {name}. Write the name it was made with.")
     else:
+        market, training = split_training(market)
         wide, declared = study_market(name, market)
         config = study_config(name, wide)
         method: Method = "fit"
@@ -82,35 +104,81 @@ def walk_forward(
             method, space, n_trials = search_method(
                 config, declared, grid=grid, searched=search, n_random=n_random, n_optuna=n_optuna
             )
-        levels = cost_levels(costs)
+        if training and method != "fit":
+            raise UsageError(f"--set training.{training[0]} is of a fit, and {name} does not fit here. Leave it out.")
+        levels = cost_levels(costs or ("0,1,2" if method == "fit" else "1"))
         scale = 1.0 if 1.0 in levels else levels[0]
         values = {
             "app": name, "config": config.model_dump(mode="json"), "method": method, "space": space,
             "settings": study_settings(wide.settings(cost_scale=scale, **account.values())),
             "n_trials": n_trials, "seed": seed, "top": top, "min_trades": min_trades, "min_bound": min_bound,
             "max_overlap": max_overlap, "weights": weights, "cost_levels": levels,
-            "folds": {"train": train, "test": test, "step": step, "is_anchored": anchored, "embargo": embargo},
+            "folds": fold_values(
+                name, method, train=train, test=test, step=step, embargo=embargo, validation=validation,
+                is_anchored=anchored or None, latest=folds,
+            ),
+            "training": training, "n_seeds": n_seeds,
         }  # fmt: skip
         plan = _checked(WalkForwardPlan, values)
         folder = free_folder(root, new_run_id(f"{name}-walk-forward", datetime.now(UTC)))
     run = resolve_run(plan.app, config=plan.config, settings=checked_settings(plan.settings))
-    folds = make_folds(plan.folds, [s.bars for s in run.data.series[: run.data.n_traded]])
+    made = make_folds(plan.folds, [s.bars for s in run.data.series[: run.data.n_traded]])
     announce(run, plan.cost_levels)
     if resume is None:
         write_plan(folder, "walk-forward", plan)
-    kind = "anchored" if plan.folds.is_anchored else "rolling"
-    say(
-        f"walk-forward {folder.name}: {len(folds)} {kind} folds, train {plan.folds.train}, test {plan.folds.test}, "
-        f"embargo {plan.folds.embargo}; {plan.method}; top {plan.top} per market; {executor}"
-    )
+    say(f"walk-forward {folder.name}: {_plan_words(plan, len(made))}; {executor}")
     try:
         with runner_of(executor, workers) as runner, study_progress("walk-forward", quiet=as_json) as told:
-            result = run_walk_forward(plan, runner=runner, runs=root, study_id=folder.name, report=told)
+            result = run_walk_forward(
+                plan, runner=runner, runs=root, study_id=folder.name, report=told,
+                fit_report=_fit_lines(quiet=as_json), processes=processes,
+            )  # fmt: skip
     except KeyboardInterrupt:
         say(f"What is finished is kept. Go on with: tradesentry walk-forward {name} --resume {folder.name}")
         raise
     save_walk_forward(result, folder, with_report=report)
     _show(result, folder, as_json=as_json)
+
+
+def split_training(market: MarketRequest) -> tuple[MarketRequest, list[str]]:
+    """Return the request without the `--set training.key=value` texts, and those as `key=value`."""
+    given = market.set_ or []
+    own = [text.removeprefix(TRAINING) for text in given if text.startswith(TRAINING)]
+    return replace(market, set_=[text for text in given if not text.startswith(TRAINING)] or None), own
+
+
+def fold_values(name: str, method: Method, **given: Any) -> dict[str, Any]:
+    """Return how the period is cut: as given, else for a fit as its app declares, else by default.
+
+    Args:
+        name: Strategy.
+        method: How parameters are found.
+        **given: Fields of `FoldPlan`, None where nothing was said.
+    """
+    declared = folds_of(name) if method == "fit" else None
+    base: dict[str, Any] = {} if declared is None else declared.model_dump(mode="json", exclude_unset=True)
+    return base | {key: value for key, value in given.items() if value is not None}
+
+
+def _plan_words(plan: Any, n_folds: int) -> str:
+    cut = plan.folds
+    kind = "anchored" if cut.is_anchored else "rolling"
+    judged = f"validation {cut.validation}, " if cut.validation else ""
+    how = "fit" if plan.method == "fit" else f"{plan.method}; top {plan.top} per market"
+    return f"{n_folds} {kind} folds, train {cut.train}, {judged}test {cut.test}, embargo {cut.embargo}; {how}"
+
+
+def _fit_lines(*, quiet: bool) -> Callable[[str, int, int], None]:
+    """Return a report that says a line on stderr whenever another tenth of a fit is done."""
+    said: dict[str, int] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if not quiet and said.get(what, -1) < tenth:
+            said[what] = tenth
+            say(f"fit {what}: {done:,} of {total:,}")
+
+    return report
 
 
 def _checked(model: Any, values: dict[str, Any]) -> Any:

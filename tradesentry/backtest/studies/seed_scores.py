@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tradesentry.backtest.executor import Job, new_job
 from tradesentry.backtest.metrics.returns import annualized_sharpe
-from tradesentry.backtest.metrics.seeds import Estimate, Spread, seed_estimate, spread
+from tradesentry.backtest.metrics.seeds import Estimate, Spread, iqm_interval, spread
 from tradesentry.backtest.studies.fits import FoldFit, SeedVariant
 from tradesentry.backtest.studies.folds import Fold
 from tradesentry.backtest.studies.outcome import Outcome
@@ -43,7 +43,7 @@ class SeedScores:
 
     def estimate(self, level: float) -> Estimate:
         """Return the interquartile mean at a cost level with its interval."""
-        return seed_estimate(self.tables[level])
+        return iqm_interval(list(self.tables[level].T))
 
     def spread(self, level: float) -> Spread:
         """Return how the seeds differ at a cost level."""
