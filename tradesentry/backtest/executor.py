@@ -58,7 +58,8 @@ def new_job(key: str, stage: Stage, variant: Variant, window: Window, *, cost_sc
         window: Part of the period.
         cost_scale: Multiple of the costs; the settings' when None.
     """
-    text = f"{stage.digest} {variant.key} {window.start_ns} {window.end_ns} {cost_scale}"
+    params = stage.params_digest(variant.config, variant.key)
+    text = f"{stage.digest} {variant.key} {params} {window.start_ns} {window.end_ns} {cost_scale}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return Job(digest, key, variant, window, cost_scale, stage.n_bars(window))
 

@@ -76,6 +76,21 @@ class Stage:
         """Return the digest of everything that shapes a result besides variant, window and cost scale."""
         return _digest([_data_identity(self.run), _settings_identity(self.run), code_digest(self.run.strategy)])
 
+    def params_digest(self, config: StrategyConfig, key: str) -> str:
+        """Return the digest of a variant's parameter record: what it takes from files, such as weights, counts too.
+
+        Args:
+            config: Of the variant.
+            key: Hash of the variant; its digest is computed once.
+        """
+        if key not in self._params_digests:
+            self._params_digests[key] = _records_digest(self.run.strategy.new_params(config))
+        return self._params_digests[key]
+
+    @cached_property
+    def _params_digests(self) -> dict[str, str]:
+        return {}
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """Return the markets that are traded."""
