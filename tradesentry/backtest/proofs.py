@@ -35,6 +35,9 @@ MIRROR_SPREAD: Final = 8 * GRID_TICK
 LIFT: Final = 4_096.0
 """Added to prices, so that they move by less than a millionth of themselves."""
 COST_LEVELS: Final = (0.0, 1.0, 2.0)
+COST_CAPITAL: Final = 1_000_000.0
+"""Least capital of the check of costs: on a small account half a position rounds to another share of it, so that the
+same trade earns another R for a reason that is not its costs."""
 
 
 def player_of(run: ResolvedRun) -> Player:
@@ -138,11 +141,14 @@ def cost_check(run: ResolvedRun) -> CheckResult:
     """Check at 0, 1 and 2 times the costs that more cost never helps the same trades.
 
     Args:
-        run: The resolved run; its cost scale is replaced.
+        run: The resolved run; its cost scale is replaced, and its capital where that is smaller than COST_CAPITAL.
     """
-    levels = {scale: _trades(run, cost_scale=scale) for scale in COST_LEVELS}
-    symbols = [s.symbol for s in run.data.series]
-    return check_costs(levels, symbols=symbols, currency=run.settings.account_currency)
+    capital = max(run.settings.capital, COST_CAPITAL)
+    large = replace(run, settings=run.settings.model_copy(update={"capital": capital}))
+    levels = {scale: _trades(large, cost_scale=scale) for scale in COST_LEVELS}
+    symbols, currency = [s.symbol for s in run.data.series], run.settings.account_currency
+    found = check_costs(levels, symbols=symbols, currency=currency)
+    return replace(found, detail=f"{found.detail} Played with {capital:,.0f} {currency}.")
 
 
 def neighbor_run(run: ResolvedRun, config: Any) -> ResolvedRun:

@@ -295,7 +295,7 @@ def check_costs(levels: Mapping[float, Records], *, symbols: Sequence[str], curr
         text = f"Only {n_pairs} trades are the same at two cost levels; {MIN_TRADES} are needed. Use more bars."
         return CheckResult("costs", False, text, rows)
     names = ", ".join(f"{scale:g}x" for scale in sorted(levels))
-    return CheckResult("costs", True, f"{n_pairs:,} pairs of the same trade at {names}: more cost never helped", rows)
+    return CheckResult("costs", True, f"{n_pairs:,} pairs of the same trade at {names}: more cost never helped.", rows)
 
 
 def _help_text(cheap: Any, dear: Any, low: float, high: float, symbols: Sequence[str]) -> str:
