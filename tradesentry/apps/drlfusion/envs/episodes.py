@@ -72,6 +72,9 @@ TEMPLATE = aligned(  # how every episode begins, and what an episode is
     ("episode_bars", "i8"),
     ("n_rows", "i8"),
     ("rows", "i8"),  # address of a ROW array
+    ("accounts", "i8"),  # of the first ACCOUNT, BOOK and QUOTE, to be fetched ahead
+    ("books", "i8"),
+    ("quotes", "i8"),
 )
 
 row_at = record_at(ROW)

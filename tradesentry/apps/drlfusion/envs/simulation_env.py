@@ -330,6 +330,8 @@ class SimulationEnv:
         self.slots, self.actions = new_records(n, SLOT), new_records(n, ACTION)
         self._accounts, self._books = new_records(n, ACCOUNT), new_records(n, BOOK)
         self._present = new_records(2 * n, QUOTE)
+        for name, memory in (("accounts", self._accounts), ("books", self._books), ("quotes", self._present)):
+            self._template[name] = address_of(memory)
         self._desks, self._lanes = new_records(n, DESK), new_records(n, LANE)
         self._pairs = new_records(1, PAIR)
         self._trades, self._rejects = np.empty(ROOM, TRADE).view(np.recarray), np.empty(ROOM, REJECT).view(np.recarray)

@@ -8,19 +8,15 @@ observation. An environment is one slot, one desk, one account and one book; all
 
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from tradesentry.apps.drlfusion.envs.episodes import begin, begin_anywhere, row_at, show_cross
 from tradesentry.apps.drlfusion.envs.features import FEATURE, feature_at
 from tradesentry.apps.drlfusion.envs.rewards import reward_of
-from tradesentry.apps.drlfusion.helpers import (
-    N_FEATURES,
-    N_MARKET,
-    emit_target,
-    normalize,
-    observe_own,
-    shape_target,
-)
+from tradesentry.apps.drlfusion.helpers import N_FEATURES, N_OWN, emit_target, observe_own, shape_target
 from tradesentry.core.domain.orders import Status
-from tradesentry.core.domain.records import BAR
+from tradesentry.core.domain.records import ACCOUNT, BAR, BOOK, QUOTE
 from tradesentry.core.execution.account import roll_account_day, roll_book_day, update_account
 from tradesentry.core.execution.costs import conversion_rates
 from tradesentry.core.execution.decide import call_strategy, failure, show
@@ -36,7 +32,48 @@ RUIN: Final = 0.5
 """Drawdown that ends an episode."""
 BAR_BYTES: Final = BAR.itemsize
 FEATURE_BYTES: Final = FEATURE.itemsize
+ACCOUNT_BYTES: Final = ACCOUNT.itemsize
+BOOK_BYTES: Final = BOOK.itemsize
+QUOTE_BYTES: Final = QUOTE.itemsize
 LINE_BYTES: Final = 64
+AHEAD: Final = 2
+"""Environments that are fetched ahead, about the time memory takes."""
+
+
+def _lines(record: np.dtype[Any], *names: str) -> npt.NDArray[np.int64]:
+    """Return the offsets of the cache lines that hold fields of a record, dots for nested ones."""
+    found: set[int] = set()
+    for name in names:
+        kind: Any = record
+        offset = 0
+        for part in name.split("."):
+            # Of an array of records, such as the positions, the first one.
+            kind, start = kind.base.fields[part][:2]
+            offset += start
+        found.update(range(offset // LINE_BYTES, (offset + kind.itemsize - 1) // LINE_BYTES + 1))
+    return LINE_BYTES * np.array(sorted(found), np.int64)
+
+
+ACCOUNT_LINES: Final = _lines(ACCOUNT, "balance", "day_start_equity", "drawdown", "n_trades", "limits", "last_ns")
+BOOK_LINES: Final = _lines(
+    BOOK,
+    "market",
+    "rules",
+    "n_queue",
+    "unrealized",
+    "quiet_until_ns",
+    "quiet_high_ask",
+    "seen.tick",
+    "seen.price_unit_value",
+    "seen.clock.fx_day",
+    "seen.clock.n_moves",
+    "seen.n_positions",
+    "seen.positions.units",
+    "seen.positions.stop_loss",
+    "seen.positions.mae",
+    "seen.positions.exits.be_trigger_r",
+)
+QUOTE_LINES: Final = _lines(QUOTE, "bid", "n_bars", "prev_close", "recent_at", "cursor.next_ns", "clock.n_moves")
 
 
 @kernel
@@ -62,6 +99,20 @@ def apply_action(params: Any, state: Any, _bar: Any, view: Any, intents: Any) ->
     return int(emit_target(params, holding, row.bar, view, row.atr, state.level, intents))
 
 
+@inline_kernel
+def _normalize(params: Any, market: Any, raw: Any, observation: Any) -> None:
+    """Write the observation as `normalize` does, without gathering it first.
+
+    The loop ends at a length that only the run knows: a known one would be unrolled, which takes three times as long.
+    """
+    mean, scale = params.obs_mean, params.obs_scale
+    n_market = observation.shape[0] - N_OWN
+    for i in range(n_market):
+        observation[i] = (market[i] - mean[i]) / scale[i]
+    for i in range(n_market, observation.shape[0]):
+        observation[i] = (raw[i] - mean[i]) / scale[i]
+
+
 @kernel
 def _observe(params: Any, template: Any, slot: Any, desk: Any, account: Any, state: Any, observation: Any) -> None:
     """Show the present bar to the strategy and write the observation."""
@@ -69,12 +120,9 @@ def _observe(params: Any, template: Any, slot: Any, desk: Any, account: Any, sta
     book = book_at(desk.books, 0)
     features = feature_at(row.features, slot.at)
     show(market_at(desk.markets, 0), desk, book, account, bar_at(row.bars, slot.at).close_ns)
-    raw = state.raw
     if features.is_good:
-        observe_own(params, state.holding, features.bar, book.seen, raw)
-    for i in range(N_MARKET):
-        raw[i] = features.market[i]
-    normalize(params, raw, observation)
+        observe_own(params, state.holding, features.bar, book.seen, state.raw)
+    _normalize(params, features.market, state.raw, observation)
     slot.held = state.holding.held
 
 
@@ -182,6 +230,20 @@ def _reward(rewards: Any, slot: Any, desk: Any, account: Any, stop_atr: float) -
     return float(reward_of(rewards[0], slot.memory, net, net + cost, below, scale))
 
 
+@inline_kernel
+def _fetch(template: Any, i: int) -> None:
+    """Ask for what the step of environment `i` will read: its memory is far apart, so no processor foresees it."""
+    account = template.accounts + i * ACCOUNT_BYTES
+    for k in range(ACCOUNT_LINES.shape[0]):
+        prefetch(account + ACCOUNT_LINES[k])
+    book = template.books + i * BOOK_BYTES
+    for k in range(BOOK_LINES.shape[0]):
+        prefetch(book + BOOK_LINES[k])
+    quote = template.quotes + 2 * i * QUOTE_BYTES
+    for k in range(QUOTE_LINES.shape[0]):
+        prefetch(quote + QUOTE_LINES[k])
+
+
 @kernel
 def reset_all(
     params: Any, templates: Any, slots: Any, desks: Any, accounts: Any, states: Any, rows: Any, starts: Any, out: Any
@@ -255,6 +317,7 @@ def step_all(
     for i in range(slots.shape[0]):
         slot, desk, account, state = slots[i], desks[i], accounts[i], states[i]
         row = row_at(template.rows, slot.row)
+        _fetch(template, i + AHEAD)
         prefetch(row.bars + (slot.at + 2) * BAR_BYTES)
         prefetch(row.features + (slot.at + 2) * FEATURE_BYTES)
         prefetch(row.features + (slot.at + 2) * FEATURE_BYTES + LINE_BYTES)
