@@ -10,6 +10,7 @@ from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
+from uuid import UUID
 
 from tradesentry.bootstrap.parts import OpenAccount, Stores
 from tradesentry.core.domain.errors import ConfigError, TradeSentryError
@@ -21,6 +22,7 @@ from tradesentry.core.execution.journal_rows import Claim
 from tradesentry.core.execution.lease import MAX_SEND_SECONDS, SelfFence
 from tradesentry.core.execution.live_exposure import BookLimits
 from tradesentry.core.execution.live_gates import GateSettings, LiveGates
+from tradesentry.core.execution.live_locks import LockKeeper, LockSettings
 from tradesentry.core.execution.order_manager import OrderManager
 from tradesentry.core.execution.order_requests import OrderSettings
 from tradesentry.core.execution.polls import Polls, PollSettings
@@ -50,6 +52,8 @@ OPEN_GATES: Final = GateSettings(
 RARE: Final = PollSettings(
     in_flight_seconds=60.0, heartbeat_seconds=60.0, orders_seconds=600.0, trades_seconds=600.0, guards_seconds=3_600.0
 )
+LOCKS: Final = "locks"
+"""Key of a run's limits under which its rules for pauses stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +169,35 @@ def specs_of(records: Sequence[RunRecord]) -> tuple[list[LiveRunSpec], list[tupl
         try:
             chosen = strategy(record.strategy)
             config = load_config(chosen.Config, file_values=dict(record.config)).value
+            lock_settings(record)
         except TradeSentryError as error:
             refused.append((record, error))
         else:
             specs.append(LiveRunSpec(record.run_id, chosen, config, record.variant))
     return specs, refused
+
+
+def lock_settings(record: RunRecord) -> LockSettings | None:
+    """Return the rules that pause a run after losses; None when it has none.
+
+    Args:
+        record: The run; its limits hold the rules under `locks`.
+
+    Raises:
+        ConfigError: A rule is unknown or out of bounds.
+    """
+    locks = record.limits.get(LOCKS)
+    return None if not locks else load_config(LockSettings, file_values=dict(locks)).value
+
+
+def keepers_of(records: Sequence[RunRecord]) -> dict[UUID, LockKeeper]:
+    """Return what keeps the closed trades of each run that has locks.
+
+    Args:
+        records: Runs of one account that can be traded.
+    """
+    found = ((record, lock_settings(record)) for record in records)
+    return {record.run_id: LockKeeper(record.strategy, rules) for record, rules in found if rules is not None}
 
 
 def orchestrator_of(chosen: type[BaseStrategy]) -> type[AsyncOrchestrator]:

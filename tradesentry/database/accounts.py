@@ -106,7 +106,14 @@ class Accounts:
             return UUID(str(row[0]))
 
     def launch(
-        self, account_id: UUID, *, strategy: str, variant: str, config: Mapping[str, Any], code_digest: str
+        self,
+        account_id: UUID,
+        *,
+        strategy: str,
+        variant: str,
+        config: Mapping[str, Any],
+        code_digest: str,
+        limits: Mapping[str, Any] | None = None,
     ) -> UUID:
         """Want a run to be live; one that is there already with the same configuration goes on.
 
@@ -116,28 +123,38 @@ class Accounts:
             variant: Tells two configurations of one strategy apart.
             config: Resolved configuration.
             code_digest: Of the strategy's sources.
+            limits: Of this run alone: `locks` holds the rules that pause it after losses.
 
         Raises:
-            UsageError: That run is there with another configuration.
+            UsageError: That run is there with another configuration or other limits.
         """
         with self._tenant() as connection:
             connection.execute("SELECT lock_account(%s)", [account_id])
             found = connection.execute(
-                "SELECT id, config FROM live_runs WHERE account_id = %s AND strategy = %s AND variant = %s"
+                "SELECT id, config, limits FROM live_runs WHERE account_id = %s AND strategy = %s AND variant = %s"
                 " AND desired <> 'stopped'",
                 [account_id, strategy, variant],
             ).fetchone()
-            wanted = json.loads(json.dumps(dict(config)))
+            wanted, allowed = (json.loads(json.dumps(dict(values or {}))) for values in (config, limits))
             if found is None:
                 run_id = uuid4()
                 connection.execute(
-                    "INSERT INTO live_runs (id, user_id, account_id, strategy, variant, code_digest, config)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                    [run_id, self._user_id, account_id, strategy, variant, code_digest, json.dumps(wanted)],
+                    "INSERT INTO live_runs (id, user_id, account_id, strategy, variant, code_digest, config, limits)"
+                    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                    [
+                        run_id,
+                        self._user_id,
+                        account_id,
+                        strategy,
+                        variant,
+                        code_digest,
+                        json.dumps(wanted),
+                        json.dumps(allowed),
+                    ],
                 )
                 return run_id
-            if found[1] != wanted:
-                changed = sorted(key for key in {*found[1], *wanted} if found[1].get(key) != wanted.get(key))
+            if found[1:] != (wanted, allowed):
+                changed = sorted(_changed(found[1], wanted) | _changed(found[2], allowed))
                 raise UsageError(
                     f"{strategy} ({variant}) trades this account with another configuration: {', '.join(changed)} "
                     "differ. Stop it first with `tradesentry live stop`, or name yours with --variant.",
@@ -217,3 +234,8 @@ class Accounts:
                 "UPDATE broker_links SET desired_trading = %s WHERE id = %s",
                 ["halted" if is_halted else "normal", account_id],
             )
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Return the keys whose values differ."""
+    return {key for key in {*old, *new} if old.get(key) != new.get(key)}

@@ -35,6 +35,7 @@ from tradesentry.core.domain.clock import SystemClock
 from tradesentry.core.domain.errors import AccountMismatch, RiskHalt
 from tradesentry.core.execution.journal_rows import Claim, LiveState
 from tradesentry.core.execution.lease import SelfFence
+from tradesentry.core.execution.live_locks import LockSettings
 from tradesentry.core.monitoring.metrics_collector import MetricsCollector
 from tradesentry.core.utils.notifier import Notifier
 from tradesentry.database.accounts import Accounts
@@ -189,7 +190,7 @@ def run_plan(plan: LivePlan, *, home: Path | None, as_json: bool, once: bool, ke
         with Slot(folder, f"live-{account_id.hex[:12]}"):
             accounts.launch(
                 account_id, strategy=plan.strategy.name, variant=plan.variant, config=plan.config_values(),
-                code_digest=plan.code_digest,
+                code_digest=plan.code_digest, limits=plan.limit_values(),
             )  # fmt: skip
             return _run(plan, server, accounts, account_id, settings, folder, as_json, once, keep_entries)
 
@@ -276,6 +277,12 @@ def live(
     ] = None,
     catalog: Annotated[Path | None, typer.Option(help="Catalog folder.")] = None,
     variant: Annotated[str, typer.Option(help="Tells two configurations of one strategy apart.")] = "main",
+    lock: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lock", help=f"Pause after losses, key=value, repeatable: {', '.join(LockSettings.model_fields)}."
+        ),
+    ] = None,
     server_tz: Annotated[str | None, typer.Option(help="Time zone of a MetaTrader 5 server.")] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the next decided bar.")] = False,
     keep_entries: Annotated[bool, typer.Option("--keep-entries", help="Leave resting entries at the venue.")] = False,
@@ -288,6 +295,7 @@ def live(
         name, broker=broker, settings=load_settings(), account=account, account_ref=account_ref, symbols=symbols,
         timeframe=timeframe, set_=set_, config_path=config, replay=replay, from_=from_, to=to, speed=speed,
         catalog=catalog, variant=variant, run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}", server_tz=server_tz,
+        locks=lock,
     )  # fmt: skip
     confirm(plan, confirm_)
     code = run_plan(plan, home=home, as_json=as_json, once=once, keep_entries=keep_entries)

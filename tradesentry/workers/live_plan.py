@@ -4,20 +4,23 @@ Whatever is wrong is said here, before a database is opened or a venue is asked.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from tradesentry.backtest.commands.request import AccountRequest, overrides_of
 from tradesentry.backtest.resolve import resolve_config
 from tradesentry.backtest.source_code import code_digest
+from tradesentry.bootstrap.desk import LOCKS
 from tradesentry.core.broker.account_settings import VENUE_PRICES, PaperSettings, VenueSettings
 from tradesentry.core.domain.clock import NS_PER_SECOND
 from tradesentry.core.domain.errors import ConfigError, UsageError, nearest
+from tradesentry.core.execution.live_locks import LOCK_RULES, LockSettings
 from tradesentry.core.market.bars import timeframe_ns
 from tradesentry.core.market.instruments import canonical_symbol
 from tradesentry.core.strategy.base_strategy import BaseStrategy, StrategyConfig
 from tradesentry.core.strategy.strategy_registry import strategy
+from tradesentry.core.utils.config_loader import load_config
 from tradesentry.settings import Settings
 
 BROKERS: Final = ("paper", "oanda", "mt5")
@@ -37,6 +40,8 @@ class LivePlan:
     """paper, demo or real."""
     account: PaperSettings | VenueSettings
     variant: str
+    locks: LockSettings = field(default_factory=LockSettings)
+    """Rules that pause the run after losses."""
 
     @property
     def is_replay(self) -> bool:
@@ -56,6 +61,11 @@ class LivePlan:
         """Return the strategy's configuration as it is stored."""
         return self.config.model_dump(mode="json")
 
+    def limit_values(self) -> Mapping[str, Any]:
+        """Return the limits of the run as they are stored: what differs from the defaults."""
+        changed = self.locks.model_dump(mode="json", exclude_defaults=True)
+        return {LOCKS: changed} if changed else {}
+
     def words(self) -> list[str]:
         """Return what is going to happen, for people."""
         account, config = self.account, self.config
@@ -69,7 +79,8 @@ class LivePlan:
                 "" if not self.is_replay else " as fast as it goes" if account.speed == 0 else f" at {account.speed:g}x"
             )
             lines.append(f"{what}{pace}; costs {account.costs!r}; capital {account.capital:,.0f} {account.currency}")
-        return lines
+        rules = [f"{key}={value}" for key, value in self.limit_values().get(LOCKS, {}).items()]
+        return [*lines, f"locks: {', '.join(rules)}"] if rules else lines
 
 
 def plan_of(
@@ -91,6 +102,7 @@ def plan_of(
     variant: str,
     run_id: str,
     server_tz: str | None = None,
+    locks: Sequence[str] | None = None,
 ) -> LivePlan:
     """Return the plan of a command line; the configuration is resolved as a back-test resolves it.
 
@@ -102,7 +114,7 @@ def plan_of(
         raise UsageError(f"There is no broker {broker!r}. {nearest(broker, BROKERS)}")
     if broker != "paper" and (replay or from_ or to or speed is not None):
         raise UsageError(f"--replay, --from, --to and --speed need --broker paper; {broker} trades at its own prices.")
-    chosen = strategy(name)
+    chosen, rules = strategy(name), locks_of(locks or ())
     overrides = overrides_of(set_, symbols=symbols, timeframe=timeframe, intrabar=None)
     config: StrategyConfig = resolve_config(name, path=config_path, overrides=overrides).value
     markets = tuple(canonical_symbol(symbol) for symbol in config.symbols)
@@ -116,8 +128,27 @@ def plan_of(
             speed=pace, catalog=None if catalog is None else catalog.absolute(), **shared,
         )  # fmt: skip
         ref = account_ref or (f"replay-{run_id}" if replay is not None else "paper")
-        return LivePlan(chosen, config, broker, ref, "paper", paper, variant)
-    return _real_plan(chosen, config, broker, settings, values, shared, account_ref, variant, server_tz)
+        return LivePlan(chosen, config, broker, ref, "paper", paper, variant, rules)
+    plan = _real_plan(chosen, config, broker, settings, values, shared, account_ref, variant, server_tz)
+    return replace(plan, locks=rules)
+
+
+def locks_of(texts: Sequence[str]) -> LockSettings:
+    """Return the rules that `--lock key=value` texts set.
+
+    Args:
+        texts: One rule each; later ones win.
+
+    Raises:
+        ConfigError: A rule is unknown or out of bounds, or none of those that were given locks anything.
+    """
+    rules = load_config(LockSettings, overrides=texts, option="--lock").value
+    if texts and not rules.is_on:
+        raise ConfigError(
+            f"--lock {' --lock '.join(texts)} locks nothing: every rule is off. Switch one on with "
+            f"{', '.join(f'--lock {name}=N' for name in LOCK_RULES)}."
+        )
+    return rules
 
 
 def _shared(values: Mapping[str, Any], markets: tuple[str, ...], timeframe: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tradesentry.bootstrap import OpenAccount, Stores, is_replayed, open_account
-from tradesentry.bootstrap.desk import Desk, desk_of, orchestrator_of, specs_of
+from tradesentry.bootstrap.desk import Desk, desk_of, keepers_of, orchestrator_of, specs_of
 from tradesentry.bootstrap.paper import Figures, figures_of
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.domain.clock import Clock, within
@@ -20,6 +20,7 @@ from tradesentry.core.domain.errors import BrokerError, TradeSentryError
 from tradesentry.core.execution.journal_rows import Claim
 from tradesentry.core.execution.journal_timing import timed
 from tradesentry.core.execution.lease import SelfFence
+from tradesentry.core.execution.live_locks import LockBoard
 from tradesentry.core.market.bars import timeframe_ns
 from tradesentry.core.market.feeds import Instant, PolledFeed
 from tradesentry.core.monitoring.metrics_collector import AccountMetrics, MetricsCollector
@@ -194,6 +195,8 @@ class AccountSession:
             on_quote=None if self._monitors is None else self._monitors.note_quote,
         )
         try:
+            locks = LockBoard(desk.orders, account.clock, keepers_of(self._runs.records))
+            await locks.begin(self._stores.journal, self._lease)
             await self._begin(orchestrator, specs)
             await self._runs.begun(orchestrator)
             await orchestrator.run(self._end)

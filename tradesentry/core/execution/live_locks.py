@@ -1,7 +1,8 @@
 """Pause an instrument or a strategy after losses: losing streak, stop guard, low profit, cool-down. All off by default.
 
 A lock is a pure function of the trades that closed, so it is the same after a restart. Those trades are kept as a saved
-state of the run, written when one closes; separate from the gates, which only ask whether a lock holds.
+state of the run, written when one closes; what closed after the last save is read back from the journal. Separate from
+the gates, which only ask whether a lock holds.
 """
 
 import json
@@ -15,10 +16,12 @@ from pydantic import Field
 from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import StateMismatch
 from tradesentry.core.domain.live_account import AccountChange, LiveTrade, TradeReduced
+from tradesentry.core.domain.live_orders import Effect
 from tradesentry.core.execution.gate_view import Lock
 from tradesentry.core.execution.journal_port import Journal
 from tradesentry.core.execution.journal_rows import NS_PER_SECOND, Lease, SavedState
 from tradesentry.core.execution.order_manager import OrderManager
+from tradesentry.core.execution.trade_file import trade_of_record
 from tradesentry.core.utils.config_model import FrozenModel
 
 MARKET: Final = "#locks"
@@ -27,6 +30,8 @@ DIGEST: Final = "locks-1"
 MAX_KEPT: Final = 512
 MINUTE_NS: Final = 60 * NS_PER_SECOND
 Scope = Literal["instrument", "app"]
+LOCK_RULES: Final = ("streak_losses", "guard_stops", "profit_trades", "cool_down_minutes")
+"""Settings of which each switches a rule on when it is above 0."""
 
 
 class LockSettings(FrozenModel):
@@ -40,6 +45,11 @@ class LockSettings(FrozenModel):
     profit_trades: int = Field(0, ge=0, le=1_000, description="Least trades before an instrument's profit is judged.")
     profit_floor_r: float = Field(0.0, ge=-1_000, le=1_000, description="Sum of R below which an instrument locks.")
     cool_down_minutes: int = Field(0, ge=0, le=100_000, description="Pause of an instrument after each exit.")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any rule is switched on."""
+        return any(getattr(self, name) > 0 for name in LOCK_RULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,11 @@ class LockKeeper:
         self._app, self._settings = app, settings or LockSettings()
         self._closed: dict[str, ClosedTrade] = {}
 
+    @property
+    def newest_ns(self) -> int:
+        """When the newest trade that is kept closed, ns UTC; 0 before the first."""
+        return max((trade.exit_ns for trade in self._closed.values()), default=0)
+
     def note(self, trade: LiveTrade) -> None:
         """Keep a trade that has closed; again is no harm."""
         closed = None if trade.is_open else closed_trade(trade, app=self._app)
@@ -185,27 +200,42 @@ class LockBoard:
             state = await journal.read_state(lease, run, MARKET)
             if state is not None:
                 keeper.load(state)
-        self._refresh()
         if self._keepers:
             self._orders.listeners.append(self._hear)
+            await self._take_up(journal, lease)
+        self._refresh()
+
+    async def _take_up(self, journal: Journal, lease: Lease) -> None:
+        """Note what closed after the last save: a process may die between the two, and a stop needs no process."""
+        since_ns = min(keeper.newest_ns for keeper in self._keepers.values())
+        fills = [fill for fill in await journal.read_fills(lease) if fill.effect is Effect.REDUCE]
+        refs = dict.fromkeys(fill.trade_ref for fill in reversed(fills) if fill.ts_ns >= since_ns)
+        _, records = await journal.read_files(lease, [], sorted(list(refs)[:MAX_KEPT]))
+        for trade in (trade_of_record(record).live() for record in records):
+            if trade is not None:
+                self._note(trade)
+
+    def _note(self, trade: LiveTrade) -> UUID | None:
+        """Keep a trade that closed; return its run when that has locks."""
+        if trade.run is None or trade.run not in self._keepers:
+            return None
+        self._keepers[trade.run].note(trade)
+        return trade.run
 
     def _hear(self, changes: Sequence[AccountChange]) -> None:
         """Take up trades that closed, tell the gates, and save."""
         closed = [c.trade for c in changes if isinstance(c, TradeReduced) and not c.trade.is_open]
-        runs = {trade.run for trade in closed if trade.run in self._keepers}
-        for trade in closed:
-            if trade.run in self._keepers:
-                self._keepers[trade.run].note(trade)
+        runs = {self._note(trade) for trade in closed}
         self._refresh()
-        for run in runs:
+        for run in filter(None, runs):
             self._orders.desk.spawn("save locks", self._save(run))
 
-    async def _save(self, run: UUID | None) -> None:
-        if run is not None:
-            state = self._keepers[run].saved(run, bar_close_ns=self._clock.now_ns())
-            await self._orders.submit([], run=run, bar_close_ns=0, states=[state])
+    async def _save(self, run: UUID) -> None:
+        state = self._keepers[run].saved(run, bar_close_ns=self._clock.now_ns())
+        await self._orders.submit([], run=run, bar_close_ns=0, states=[state])
 
     def _refresh(self) -> None:
-        now_ns = self._clock.now_ns()
+        # The venue's clock may be ahead of ours: a trade that has just closed counts now, not when ours gets there.
+        now_ns = max([self._clock.now_ns(), *(keeper.newest_ns for keeper in self._keepers.values())])
         locks = (lock for keeper in self._keepers.values() for lock in keeper.locks(now_ns=now_ns))
         self._orders.gates.locks = tuple(locks)

@@ -65,6 +65,7 @@ def load_config(
     overrides: Sequence[str] = (),
     file_values: Mapping[str, Any] | None = None,
     section: str | None = None,
+    option: str = OVERRIDE,
 ) -> Resolved[ModelT]:
     """Return the configuration that defaults, file and overrides make, checked against `model`.
 
@@ -74,17 +75,18 @@ def load_config(
         overrides: `key=value` texts as given with `--set`; dotted keys reach nested models, later ones win.
         file_values: Values somebody else has read (a request body, a saved run), laid over those of `path`.
         section: Dotted key of the part of the file that belongs to `model`; a file without it sets nothing.
+        option: The command-line option that overrides are given with, for the words of a refusal.
 
     Raises:
         ConfigError: A key is unknown or set twice, a value is out of bounds, or the file cannot be read.
     """
-    merged = _Merge(model)
+    merged = _Merge(model, option)
     if path:
         source = _section(read_source(path), section, path)
         merged.add(source.values, str(path), source.lines)
     merged.add(dict(file_values or {}), GIVEN)
     for text in overrides:
-        key, value = parse_override(text)
+        key, value = parse_override(text, option)
         merged.add_override(key, value)
     try:
         value = model.model_validate(merged.values)
@@ -93,11 +95,12 @@ def load_config(
     return Resolved(value, {key: merged.origin(key) for key, _ in _leaves(value)})
 
 
-def parse_override(text: str) -> tuple[str, Any]:
+def parse_override(text: str, option: str = OVERRIDE) -> tuple[str, Any]:
     """Return the dotted key and the value of one `--set` text.
 
     Args:
         text: `key=value`; the value is YAML: `3`, `true`, `null`, `[EURUSD, GBPUSD]`, `08:00`.
+        option: What it was given with.
 
     Raises:
         ConfigError: There is no `=`, no key, or the value is not YAML.
@@ -105,8 +108,9 @@ def parse_override(text: str) -> tuple[str, Any]:
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not key or not all(key.split(".")):
-        raise ConfigError(f"--set {text!r} cannot be understood. Write --set key=value, such as --set stop_pips=25.")
-    return key, parse_value(raw, f"--set {key}")
+        example = ", such as --set stop_pips=25" if option == OVERRIDE else ""
+        raise ConfigError(f"{option} {text!r} cannot be understood. Write {option} key=value{example}.")
+    return key, parse_value(raw, f"{option} {key}")
 
 
 def _section(source: SourceValues, section: str | None, path: Path) -> SourceValues:
@@ -130,9 +134,9 @@ def _section(source: SourceValues, section: str | None, path: Path) -> SourceVal
 class _Merge:
     """Values laid over one another, with the place where each was set."""
 
-    def __init__(self, model: type[BaseModel]) -> None:
+    def __init__(self, model: type[BaseModel], option: str = OVERRIDE) -> None:
         self.values: dict[str, Any] = {}
-        self._model = model
+        self._model, self._option = model, option
         self._places: dict[str, str] = {}
 
     def add(self, values: dict[str, Any], origin: str, lines: Mapping[str, int] | None = None) -> None:
@@ -144,10 +148,10 @@ class _Merge:
         names = key.split(".")
         field = _field_at(self._model, names)
         if isinstance(value, str) and field is not None and _is_list(field.annotation):
-            value = [parse_value(item, f"{OVERRIDE} {key}") for item in value.split(",")]
+            value = [parse_value(item, f"{self._option} {key}") for item in value.split(",")]
         for name in reversed(names):
             value = {name: value}
-        self.add(value, OVERRIDE)
+        self.add(value, self._option)
 
     def _lay(
         self, target: dict[str, Any], values: dict[str, Any], above: list[str], places: dict[str, str], origin: str
