@@ -1,9 +1,11 @@
 """The root command: mounts every other command and turns errors into exit codes."""
 
+import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tradesentry import __version__
 from tradesentry.backtest.cli import backtest_app
@@ -44,6 +46,34 @@ app.add_typer(apps_app, name="apps")
 app.add_typer(data_app, name="data")
 app.add_typer(runs_app, name="runs")
 app.add_typer(db_app, name="db")
+
+
+class _DrlGroup(TyperGroup):
+    """The commands of drlfusion, loaded when one is asked for: its kernels take long to import."""
+
+    def _loaded(self) -> Any:
+        """Return the real group; `Any` because the parser's classes are private to Typer."""
+        module = importlib.import_module("tradesentry.apps.drlfusion.cli_train")
+        return typer.main.get_command(module.app)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands."""
+        names: list[str] = self._loaded().list_commands(ctx)
+        return names
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, None when there is none of that name."""
+        return self._loaded().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command and its arguments."""
+        return self._loaded().resolve_command(ctx, args)
+
+
+drl_app = typer.Typer(
+    cls=_DrlGroup, no_args_is_help=True, help="Train the agents of drlfusion, and look at what was trained."
+)
+app.add_typer(drl_app, name="drl")
 
 
 def _print_version(is_asked: bool) -> None:

@@ -26,6 +26,8 @@ from tradesentry.core.domain.errors import ConfigError
 
 DATA_FOLDER: Final = "data"
 CELL_FOLDER: Final = "cells"
+SAMPLE_SEED: Final = 20_231_117
+"""Of the starts that observations are collected from."""
 SAMPLE_STEPS: Final = 64
 """Bars per episode that observations are collected on: 64 starts of 64 bars are 4,096."""
 

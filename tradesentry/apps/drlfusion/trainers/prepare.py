@@ -1,0 +1,144 @@
+"""Cut a resolved run into what is learned from and what judges: one data set, with a gap between the two parts.
+
+The cut is a moment, not a row number, so that markets with other gaps are cut at the same time; the gap before it is as
+long as a position or an advantage may reach. Presets name runs whose data and sizes are fixed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import Field
+
+from tradesentry.apps.drlfusion.envs.market_data import MarketData, market_data
+from tradesentry.apps.drlfusion.layout import BARS_NEEDED
+from tradesentry.apps.drlfusion.trainers.data_set import DataSet, Slice, new_data_set, purge_bars
+from tradesentry.apps.drlfusion.training_config import TrainingConfig
+from tradesentry.backtest.resolve import ResolvedRun, RunSettings, resolve_run
+from tradesentry.core.domain.errors import DataError
+from tradesentry.core.market.bars import utc_text
+from tradesentry.core.utils.config_loader import load_config
+from tradesentry.core.utils.config_model import FrozenModel
+
+APP: Final = "drlfusion"
+CONFIG_FILE: Final = Path(__file__).resolve().parents[1] / "configs" / "drlfusion_config.yaml"
+DEFAULT_VALIDATION: Final = 0.11
+"""Share of the bars that judge: three months of twenty-seven."""
+
+
+class Preset(FrozenModel):
+    """A named training whose data and sizes are fixed, so that it can be repeated to the byte."""
+
+    source: str = Field(description="Source of the bars.")
+    symbols: tuple[str, ...] = Field(min_length=1, description="Markets.")
+    timeframe: str = Field("H1", description="Length of a bar.")
+    from_: str = Field(description="First open.")
+    to: str = Field(description="Opens at or after it are left out.")
+    validation_bars: int = Field(ge=500, description="Bars at the end that judge.")
+    test_source: str = Field(description="Source of bars that nothing was chosen on.")
+    test_from: str = Field(description="First open of the test.")
+    test_bars: int = Field(20_000, ge=1_000, description="Bars of the test.")
+    training: TrainingConfig = Field(TrainingConfig(), description="Sizes, seeds and hyper-parameters.")
+
+
+def load_preset(name: str) -> Preset:
+    """Return a preset of the app's configuration file.
+
+    Args:
+        name: Section of the file, such as `shipped`.
+
+    Raises:
+        ConfigError: There is none, or it is wrong.
+    """
+    return load_config(Preset, path=CONFIG_FILE, section=name).value
+
+
+def load_training(overrides: Sequence[str] = (), *, path: Path | None = None) -> TrainingConfig:
+    """Return how agents are trained: defaults, the section `training` of a file, overrides.
+
+    Args:
+        overrides: `key=value` texts.
+        path: A file instead of the app's own.
+
+    Raises:
+        ConfigError: Anything unknown or out of bounds.
+    """
+    return load_config(TrainingConfig, path=path or CONFIG_FILE, section="training", overrides=overrides).value
+
+
+def preset_run(preset: Preset) -> ResolvedRun:
+    """Return the resolved run of a preset's training data."""
+    config = {"symbols": list(preset.symbols), "timeframe": preset.timeframe}
+    settings = RunSettings(source=preset.source, from_=preset.from_, to=preset.to)
+    return resolve_run(APP, config=config, settings=settings)
+
+
+def data_set_of(
+    run: ResolvedRun, training: TrainingConfig, *, validation_bars: int | None = None, folder: Path | None = None
+) -> DataSet:
+    """Return the data set of a run: all but its end is learned from, its end judges.
+
+    Args:
+        run: Bars, calendar, costs; its configuration says how is traded.
+        training: Discount and decay, which set the gap.
+        validation_bars: Bars that judge; a ninth of all when None.
+        folder: Where features are kept, to be mapped by several processes.
+
+    Raises:
+        ConfigError: The run is too short.
+    """
+    config: Any = run.config
+    market = market_data(run, folder=folder)
+    wanted = validation_bars or max(500, round(DEFAULT_VALIDATION * int(market.lengths.min())))
+    train, validation = cut(market, validation_bars=wanted, gap=purge_bars(config, training))
+    facts = facts_of(run, market, train, validation)
+    return new_data_set(
+        market, config=config, train=train, validation=validation, facts=facts, limits=run.settings.limits
+    )
+
+
+def cut(market: MarketData, *, validation_bars: int, gap: int) -> tuple[Slice, Slice]:
+    """Return the slices of training and validation.
+
+    Args:
+        market: Bars; all rows are cut at the same moment.
+        validation_bars: Bars that judge, counted on the shortest row.
+        gap: Bars left out before them.
+
+    Raises:
+        DataError: Nothing is left to learn from.
+    """
+    shortest = int(np.argmin(market.lengths))
+    n = int(market.lengths[shortest])
+    begin = n - validation_bars
+    if begin - gap <= BARS_NEEDED:
+        raise DataError(
+            f"{n:,} bars leave nothing to train on before {validation_bars:,} bars of validation, a gap of {gap} and a "
+            f"warm-up of {BARS_NEEDED}. Use a longer period."
+        )
+    moment = market.bars["open_ns"][shortest, begin]
+    firsts = [
+        int(np.searchsorted(market.bars["open_ns"][row, :length], moment)) for row, length in enumerate(market.lengths)
+    ]
+    return Slice(0, min(firsts) - gap - 1), Slice(max(firsts), n - 1)
+
+
+def facts_of(run: ResolvedRun, market: MarketData, train: Slice, validation: Slice) -> Mapping[str, Any]:
+    """Return where the bars come from, for the metadata of models."""
+    traded = run.data.series[: run.data.n_traded]
+    given = traded[0].source or run.settings.source
+    return {
+        "source": run.settings.source if traded[0].is_synthetic else given,
+        "is_synthetic": any(series.is_synthetic for series in traded),
+        "symbols": [series.symbol for series in traded],
+        "train": _span(market, Slice(train.first + BARS_NEEDED, train.last)),
+        "validation": _span(market, validation),
+        "costs": {"profile": run.settings.costs, "scale": run.settings.cost_scale},
+    }
+
+
+def _span(market: MarketData, part: Slice) -> list[str]:
+    """Return first open and last close of a slice, UTC."""
+    bars = market.bars[0]
+    return [utc_text(int(bars["open_ns"][part.first])), utc_text(int(bars["close_ns"][part.last]))]
