@@ -34,6 +34,8 @@ HEADLINES = (
     "cagr", "max_drawdown", "sharpe", "sortino", "exposure", "cost_total",
 )  # fmt: skip
 """Metrics of the table on the terminal; the report has all."""
+BOUNDS = ("mean_r_low", "mean_r_high")
+"""Shown as the wider of two intervals, as in the verdict below the table."""
 
 CostsOption = Annotated[str, typer.Option(help="Cost levels to play, multiples of the profile, as 0,1,2.")]
 
@@ -124,6 +126,7 @@ def free_folder(root: Path, run_id: str) -> Path:
 def result_rows(result: BacktestResult) -> list[dict[str, Any]]:
     """Return the headline metrics as rows of label, value and unit, one value column per cost level."""
     from tradesentry.backtest.evaluation import METRICS
+    from tradesentry.backtest.reporting.verdict import mean_r_bounds
 
     columns = result.cost_runs or {"1x": result.summary}
     known = {metric.key: metric for metric in METRICS}
@@ -134,7 +137,10 @@ def result_rows(result: BacktestResult) -> list[dict[str, Any]]:
         metric = known[key]
         row: dict[str, Any] = {"metric": metric.label}
         for level, values in columns.items():
-            row[f"costs {level}"] = format_metric(values.get(key), metric.unit)
+            value = values.get(key)
+            if key in BOUNDS and (bounds := mean_r_bounds(values)) is not None:
+                value = bounds[BOUNDS.index(key)]
+            row[f"costs {level}"] = format_metric(value, metric.unit)
         unit = {"fraction": "%", "money": result.account_currency}.get(metric.unit, metric.unit)
         rows.append(row | {"unit": unit})
     return rows

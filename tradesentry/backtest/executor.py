@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -167,7 +167,16 @@ def _start_process(stages: Mapping[str, Stage]) -> None:
 
     # Ctrl-C is the parent's business: it stops handing out chunks and waits for those that run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _STAGES.update(stages)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, also by SIGKILL: a worker without one would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _play_in_process(chunk: Chunk) -> Done:

@@ -34,9 +34,6 @@ from tradesentry.backtest.resolve import checked_settings, resolve_run
 from tradesentry.backtest.studies.experiment import fit_of, folds_of
 from tradesentry.core.domain.errors import UsageError
 
-TRAINING = "training."
-"""Settings of an app's training, which no strategy configuration holds."""
-
 
 @takes_requests
 def walk_forward(
@@ -94,7 +91,9 @@ def walk_forward(
         if plan.app != name:
             raise UsageError(f"{folder.name} walks {plan.app} forward, not {name}. Write the name it was made with.")
     else:
-        market, training = split_training(market)
+        if n_seeds is not None:
+            # Training settings are part of the configuration; this one has an option of its own.
+            market = replace(market, set_=[*(market.set_ or []), f"training.seeds={n_seeds}"])
         wide, declared = study_market(name, market)
         config = study_config(name, wide)
         method: Method = "fit"
@@ -104,8 +103,6 @@ def walk_forward(
             method, space, n_trials = search_method(
                 config, declared, grid=grid, searched=search, n_random=n_random, n_optuna=n_optuna
             )
-        if training and method != "fit":
-            raise UsageError(f"--set training.{training[0]} is of a fit, and {name} does not fit here. Leave it out.")
         levels = cost_levels(costs or ("0,1,2" if method == "fit" else "1"))
         scale = 1.0 if 1.0 in levels else levels[0]
         values = {
@@ -117,7 +114,6 @@ def walk_forward(
                 name, method, train=train, test=test, step=step, embargo=embargo, validation=validation,
                 is_anchored=anchored or None, latest=folds,
             ),
-            "training": training, "n_seeds": n_seeds,
         }  # fmt: skip
         plan = _checked(WalkForwardPlan, values)
         folder = free_folder(root, new_run_id(f"{name}-walk-forward", datetime.now(UTC)))
@@ -138,13 +134,6 @@ def walk_forward(
         raise
     save_walk_forward(result, folder, with_report=report)
     _show(result, folder, as_json=as_json)
-
-
-def split_training(market: MarketRequest) -> tuple[MarketRequest, list[str]]:
-    """Return the request without the `--set training.key=value` texts, and those as `key=value`."""
-    given = market.set_ or []
-    own = [text.removeprefix(TRAINING) for text in given if text.startswith(TRAINING)]
-    return replace(market, set_=[text for text in given if not text.startswith(TRAINING)] or None), own
 
 
 def fold_values(name: str, method: Method, **given: Any) -> dict[str, Any]:

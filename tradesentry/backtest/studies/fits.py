@@ -6,8 +6,6 @@ it, because a learned policy that is shown by its best seed shows nothing. A rec
 anew in every fold is one attempt in the ledger, not one per fold.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +16,7 @@ from tradesentry.backtest.studies.experiment import Fit, fit_of
 from tradesentry.backtest.studies.folds import Fold
 from tradesentry.backtest.studies.stage import Stages, Window
 from tradesentry.backtest.studies.trials import Look, TrialLedger, bars_digest
-from tradesentry.backtest.studies.variants import Variant, make_variant, variant_key
+from tradesentry.backtest.studies.variants import Variant, make_variant, settings_key
 from tradesentry.backtest.studies.walks import FitReport, Fitted, FitWindow, WalkForwardPlan, say_nothing
 from tradesentry.core.domain.errors import ConfigError
 
@@ -133,16 +131,13 @@ class Fits:
             fold,
             window,
             pieces,
-            training=self._plan.training,
-            n_seeds=self._plan.n_seeds,
             folder=self._place.folder.resolve(),
             workers=self._place.workers,
             report=self._place.report,
         )
 
     def _name(self, variant: Variant, recipe: str) -> None:
-        text = json.dumps([self._plan.app, variant_key(self._plan.app, self._base.config), self._plan.training, recipe])
-        name = f"{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}-{recipe}"
+        name = f"{settings_key(self._plan.app, self._base.config)}-{recipe}"
         names = self._recipes.setdefault(variant.key, [])
         if name not in names:
             names.append(name)

@@ -113,7 +113,7 @@ class Study:
     def _played(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         if not self._is_warm:
             # One thread loads the compiled loops, so that the others do not do it too.
-            new_arena(self.stages.base).warm_up()
+            new_arena(self.stages.base, lanes=[]).warm_up()
             self._is_warm = True
         by_digest = {job.digest: job for job in jobs}
         used = {job.stage: self.stages[job.stage] for job in jobs}

@@ -20,11 +20,16 @@ from pydantic.fields import FieldInfo
 
 from tradesentry.core.domain.errors import ConfigError, UsageError, nearest
 from tradesentry.core.strategy.base_strategy import StrategyConfig
+from tradesentry.core.strategy.strategy_registry import strategy
 from tradesentry.core.utils.config_source import parse_value
 
 HASH_BYTES = 8
 WHERE = ("symbols",)
 """Settings that say where a variant is run, not what it is."""
+MODELS = "models"
+"""Setting of a learned strategy that names a folder: what it holds counts, not where it lies."""
+TRAINING = "training"
+"""Settings of a learned strategy that no decision reads."""
 RANGE = re.compile(r"^\s*(-?[\d.eE+-]+)\s*\.\.\s*(-?[\d.eE+-]+)\s*$")
 
 
@@ -62,12 +67,42 @@ class Variant:
 def variant_key(app: str, config: StrategyConfig) -> str:
     """Return the hash of a configuration, 16 hex digits.
 
+    Of a learned strategy the weights count, which the configuration only names: another model set is another variant,
+    also under an old name.
+
     Args:
         app: Strategy.
         config: Its configuration; `symbols` does not count.
+
+    Raises:
+        TradeSentryError: The models that the configuration names cannot be read.
     """
-    plain = {name: value for name, value in config.model_dump(mode="json").items() if name not in WHERE}
-    text = json.dumps([app, plain], sort_keys=True, separators=(",", ":"))
+    if MODELS not in type(config).model_fields:
+        return _key(app, config, WHERE)
+    chosen = strategy(app)
+    record = chosen.new_params(config)
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
+    for field in chosen.EXTRA_PARAMS:
+        values = np.asarray(record[field[0]])
+        # Nested records are computed from the configuration, which counts already; their padding says nothing.
+        if values.dtype.names is None:
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return _key(app, config, (*WHERE, MODELS, TRAINING), digest.hexdigest())
+
+
+def settings_key(app: str, config: StrategyConfig) -> str:
+    """Return the hash of what a fit is asked for, 16 hex digits: the configuration without the models it begins with.
+
+    Args:
+        app: Strategy.
+        config: Its configuration, settings of training included.
+    """
+    return _key(app, config, (*WHERE, MODELS))
+
+
+def _key(app: str, config: StrategyConfig, left_out: Sequence[str], *more: str) -> str:
+    plain = {name: value for name, value in config.model_dump(mode="json").items() if name not in left_out}
+    text = json.dumps([app, plain, *more], sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=HASH_BYTES).hexdigest()
 
 

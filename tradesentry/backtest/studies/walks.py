@@ -37,8 +37,6 @@ class WalkForwardPlan(SweepPlan):
     max_overlap: float = Field(0.6, gt=0, le=1, description="Share of common trades from which two are one bet.")
     weights: Literal["equal", "inverse_volatility"] = Field("equal", description="Shares of a market's risk budget.")
     cost_levels: tuple[float, ...] = Field((1.0,), description="Multiples of the costs to trade the choice at.")
-    training: tuple[str, ...] = Field((), description="What differs from the app's training settings, key=value.")
-    n_seeds: int | None = Field(None, ge=1, le=100, description="Seeds of a fit; the app's own number when absent.")
     baselines: bool = Field(True, description="Compare a fitted strategy with what is no learning by reward.")
 
 
@@ -61,7 +59,8 @@ class FitWindow:
     """One slice of a fold as `fit` is given it: bars up to the slice's end, and nothing after it."""
 
     run: ResolvedRun
-    """Bars of all markets up to the slice's end, those to warm up on included; its configuration is the base."""
+    """Bars of all markets up to the slice's end, those to warm up on included; its configuration is the base, settings
+    of training (seeds, budget) included."""
     n_before: tuple[int, ...]
     """Bars per market before the slice: they may be read, never learned from."""
     fold: Fold
@@ -69,10 +68,6 @@ class FitWindow:
     """The slice."""
     pieces: tuple[Window, ...]
     """What may be learned from: the slice without what follows an earlier test window too closely."""
-    training: tuple[str, ...] = ()
-    """`key=value` texts that differ from the app's training settings (`--set training.key=value`)."""
-    n_seeds: int | None = None
-    """Seeds to train; as the app's training settings say when None."""
     folder: Path = Path("runs/.work/fits")
     """Where a fit keeps what it has finished, named by content."""
     workers: int = 1
