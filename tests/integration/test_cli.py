@@ -172,6 +172,15 @@ def test_a_back_test_says_what_it_does_shows_a_table_and_where_the_results_are(t
     assert yaml.safe_load((folder / "config.yaml").read_text())["or_minutes"] == 15
 
 
+def test_the_table_and_the_verdict_below_it_show_the_same_interval(tradesentry):
+    """Seen to fail: the table showed one interval, the verdict the wider of two."""
+    out = tradesentry(*SHORT)[1]
+
+    rows = dict(line.split("\t")[:2] for line in out.splitlines() if line.count("\t") == 2)
+    low, high = (rows[f"Expectancy, {which} bound"].replace("-", "\N{MINUS SIGN}") for which in ("lower", "upper"))
+    assert f"CI {low} to {high}" in out.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_a_run_leaves_all_its_files_and_a_log_of_what_it_did(tradesentry, tmp_path):
     tradesentry(*SHORT, "--costs", "0,1", "--set", "or_minutes=15", "--limits", "off")
 
