@@ -1,13 +1,17 @@
 """The order manager on the journal in PostgreSQL: what is read back is what was there, to the last bit."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 
-from tests.conformance.journal.rigs import postgres_rig
+import psycopg
+
+from tests.conformance.journal.rigs import OWNER, TTL, postgres_rig
 from tests.support.order_rigs import enter
 from tests.support.venues import TUESDAY_NS, new_venue, quote_at
+from tradesentry.core.broker.base_broker import Accepted
 from tradesentry.core.broker.faults import FaultScript
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.domain.clock import ClockSample, FakeClock
@@ -24,27 +28,34 @@ from tradesentry.core.execution.order_requests import OrderSettings
 async def desk(database, *, faults="", trading=""):
     """A manager with its venue, on a journal of its own."""
     async with postgres_rig(database) as rig:
-        clock = FakeClock(TUESDAY_NS)
-        venue = new_venue(faults=trading, commission_per_unit=3.333333333333333e-5)
-        broker = PaperBroker(venue, clock, faults=FaultScript.parse(faults))
-        broker.show(quote_at(1.1))
-        broker.show(quote_at(150.0, symbol="USDJPY", spread=0.01))
         lease = await rig.lease()
-        fence = SelfFence(clock.monotonic, ttl_seconds=1e6)
-        fence.renewed(fence.ask())
-        gates = LiveGates()
-        gates.watch.note_clock(ClockSample(0, 0), now_ns=clock.now_ns())
-        orders = OrderManager(
-            broker, rig.journal, lease, fence, clock, instruments=dict(venue.instruments), gates=gates,
-            settings=OrderSettings(min_step_pips=0, min_interval_seconds=0), alert=lambda code, text: None,
-        )  # fmt: skip
-        await orders.load()
-        orders.note_account(venue.state())
-        await orders.catch_up()
-        await orders.set_state(LiveState.ACTIVE, "test")
-        yield orders, venue, broker, rig, lease
-        await orders.close()
-        await broker.close()
+        async with desk_of(rig, lease, faults=faults, trading=trading) as (orders, venue, broker):
+            yield orders, venue, broker, rig, lease
+
+
+@asynccontextmanager
+async def desk_of(rig, lease, *, faults="", trading=""):
+    """A manager of one account with a venue of its own."""
+    clock = FakeClock(TUESDAY_NS)
+    venue = new_venue(faults=trading, commission_per_unit=3.333333333333333e-5)
+    broker = PaperBroker(venue, clock, faults=FaultScript.parse(faults))
+    broker.show(quote_at(1.1))
+    broker.show(quote_at(150.0, symbol="USDJPY", spread=0.01))
+    fence = SelfFence(clock.monotonic, ttl_seconds=1e6)
+    fence.renewed(fence.ask())
+    gates = LiveGates()
+    gates.watch.note_clock(ClockSample(0, 0), now_ns=clock.now_ns())
+    orders = OrderManager(
+        broker, rig.journal, lease, fence, clock, instruments=dict(venue.instruments), gates=gates,
+        settings=OrderSettings(min_step_pips=0, min_interval_seconds=0), alert=lambda code, text: None,
+    )  # fmt: skip
+    await orders.load()
+    orders.note_account(venue.state())
+    await orders.catch_up()
+    await orders.set_state(LiveState.ACTIVE, "test")
+    yield orders, venue, broker
+    await orders.close()
+    await broker.close()
 
 
 def seen(book):
@@ -116,3 +127,35 @@ def test_a_lost_reply_is_resolved_by_the_next_owner_of_the_database(database):
     assert during == ["unknown"]
     assert [trade.units for trade in trades] == [10_000]
     assert n_placed == 1
+
+
+def test_accounts_that_wait_for_their_users_book_hold_no_connection(database):
+    """They decide on the same bar. Seen to fail: each waited inside its transaction, and nobody else was answered."""
+
+    async def check():
+        async with postgres_rig(database) as rig, AsyncExitStack() as stack:
+            user = rig.user()
+            leases = [(await rig.claimed(rig.link(user))).lease for _ in range(5)]
+            desks = [await stack.enter_async_context(desk_of(rig, lease)) for lease in leases]
+            with psycopg.connect(database.url()) as another:
+                another.execute("INSERT INTO exposure_books (user_id, environment) VALUES (%s, 'paper')", [user])
+                entries = [asyncio.create_task(send(orders, enter(units=1_000))) for orders, _, _ in desks]
+                await asyncio.to_thread(wait_for_the_book, database)
+                read = await rig.journal.read_account(leases[-1])
+                renewed = await rig.journal.renew(OWNER, leases[1:], ttl_seconds=TTL)
+            return read, renewed, leases, [sent.outcome for (sent,) in await asyncio.gather(*entries)]
+
+    read, renewed, leases, outcomes = asyncio.run(check())
+
+    assert read.account.state is LiveState.ACTIVE
+    assert renewed == {lease.account_id for lease in leases[1:]}
+    assert [type(outcome) for outcome in outcomes] == [Accepted] * 5
+
+
+def wait_for_the_book(database):
+    """Wait until an account waits for the lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 10.0
+    while database.rows(waiting, role="postgres") == [(0,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

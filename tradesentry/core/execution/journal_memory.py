@@ -6,7 +6,7 @@ a function given by the caller, so that leases expire when a test says so.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -136,6 +136,10 @@ class MemoryJournal:
             return False
         rows.owner = None
         return True
+
+    def turn(self, lease: Lease) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
+        """Wait for nobody: transactions follow one another anyway."""
+        return nullcontext()
 
     def effect(self, lease: Lease) -> AbstractAsyncContextManager[JournalTransaction]:
         """Begin a transaction that may place an order."""

@@ -143,6 +143,13 @@ class Journal(Protocol):
     async def release(self, lease: Lease) -> bool:
         """Give an account back cleanly; False when it was not ours any more."""
 
+    def turn(self, lease: Lease) -> AbstractAsyncContextManager[None]:
+        """Wait until no other account of this process is about to lock the book of the lease's user.
+
+        Taken before the transaction begins: accounts of one user decide on the same bar, and one that waits for the
+        lock itself would hold its lease and a connection meanwhile.
+        """
+
     def effect(self, lease: Lease) -> AbstractAsyncContextManager[JournalTransaction]:
         """Begin a transaction that may place an order: durable, and a number is allocated.
 

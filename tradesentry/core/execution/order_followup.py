@@ -15,6 +15,7 @@ from tradesentry.core.broker.base_broker import Accepted, NotSent, Outcome, Refu
 from tradesentry.core.domain.live_account import Enter, Reduce
 from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.money import ZERO
+from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.error_budget import Mishap
 from tradesentry.core.execution.journal_rows import AttemptKind, LiveState
 from tradesentry.core.execution.order_batch import Batch
@@ -180,6 +181,13 @@ class OrderFollowUp:
         batch = Batch(desk, run, intent.bar_close_ns)
         quote = await desk.entry_gates.fetch_quote(intent.symbol)
         await desk.entry_gates.refresh([intent.symbol])
+        async with desk.store.journal.turn(desk.lease):
+            return await self._store_entry(key, plan, batch, wish, quote)
+
+    async def _store_entry(
+        self, key: str, plan: OrderPlan, batch: Batch, wish: Enter, quote: Quote | None
+    ) -> Job | None:
+        desk, intent, run = self._desk, plan.intent, batch.run
         verdict, _ = desk.entry_gates.vet(wish, run, desk.store.state)
         request = request_of(desk, key, plan)
         if not self._is_fresh(plan):

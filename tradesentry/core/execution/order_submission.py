@@ -7,6 +7,7 @@ headroom with those before it. Exits, cancels and protection name what is there 
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from tradesentry.core.broker.base_broker import OrderRequest
@@ -51,6 +52,15 @@ async def commit(batch: Batch, wishes: Sequence[Wish], states: Sequence[SavedSta
     entries = [wish for wish in wishes if isinstance(wish, Enter)]
     if entries and not _is_late(batch):
         await desk.entry_gates.refresh(wish.symbol for wish in entries)
+    # What waited for its turn is judged afterwards: prices and ages are those of then.
+    async with desk.store.journal.turn(desk.lease) if entries else nullcontext():
+        return await _store(batch, wishes, entries, states)
+
+
+async def _store(
+    batch: Batch, wishes: Sequence[Wish], entries: Sequence[Enter], states: Sequence[SavedState]
+) -> list[Prepared]:
+    desk = batch.desk
     judged = {id(wish): _judge(batch, wish) for wish in entries}
     batch.withdrawn = frozenset(wish.seq for wish in wishes if isinstance(wish, Cancel))
     places = any(isinstance(wish, Enter | Reduce) for wish in wishes)

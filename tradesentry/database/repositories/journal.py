@@ -97,6 +97,7 @@ class PostgresJournal:
         self._pool, self._leases = pool, leases or pool
         self._commit_seconds, self._frozen_seconds = commit_seconds, frozen_seconds
         self._durable = "on" if is_synced else "off"
+        self._turns: dict[tuple[UUID, str], asyncio.Lock] = {}
 
     async def claim(
         self,
@@ -135,6 +136,10 @@ class PostgresJournal:
     async def release(self, lease: Lease) -> bool:
         """Give an account back cleanly; False when it was not ours any more."""
         return bool(await self._fetch(_RELEASE, lease.account_id, lease.owner, lease.epoch))
+
+    def turn(self, lease: Lease) -> AbstractAsyncContextManager[None]:
+        """Wait until no other account of this process is about to lock the book of the lease's user."""
+        return self._turns.setdefault((lease.user_id, lease.environment), asyncio.Lock())
 
     def effect(self, lease: Lease) -> AbstractAsyncContextManager[JournalTransaction]:
         """Begin a transaction that may place an order: durable, and a number is allocated."""
