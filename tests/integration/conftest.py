@@ -1,9 +1,9 @@
-"""An installation with its server, for all tests of the live commands: one server for them all."""
+"""Servers for the tests of live trading, one of each kind for them all: an installation's, and one that syncs."""
 
 import pytest
 
 from tests.support.live_cli import SECRETS
-from tests.support.postgres import home_folder, memory_folder
+from tests.support.postgres import asked_major, cloned, home_folder, memory_folder, provisioned
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.cli import app
 from tradesentry.database.embedded import EmbeddedPostgres
@@ -30,3 +30,17 @@ def tradesentry(home, monkeypatch, capsys, tmp_path):
         return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def synced():
+    """A server that keeps what it confirms, as money needs it."""
+    with home_folder(memory_folder()) as home, EmbeddedPostgres(home, major=asked_major()) as server:
+        provisioned(server)
+        yield server
+
+
+@pytest.fixture
+def safe_database(synced):
+    """A migrated database of this test alone on it."""
+    return cloned(synced)

@@ -4,139 +4,31 @@ OANDA is the fake one on loopback, on a Tuesday of 2024 that a clock moves; the 
 """
 
 import asyncio
-from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.postgres import (
-    asked_major,
-    cloned,
-    database,
-    home_folder,
-    memory_folder,
-    postgres,
-    provisioned,
-)
+from tests.support.live_site import ACCOUNT, CONFIG, LINKED, NOON_NS, SILENT, site_on
+from tests.support.postgres import database, postgres
 from tests.support.venues import entry, new_venue
 from tradesentry.bootstrap import Stores, check_clock
 from tradesentry.bootstrap.desk import book_limits, loss_limits, orchestrator_of, refuse_unsafe_database
 from tradesentry.bootstrap.paper import venue_instrument
-from tradesentry.core.broker.fake_oanda import FakeOanda
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.domain.clock import NS_PER_SECOND, ClockSample, FakeClock, SystemClock
 from tradesentry.core.domain.errors import AccountMismatch, ClockSkew, ConfigError, JournalUnavailable
-from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.execution.setup import limit_profile
-from tradesentry.core.market.bars import MINUTE_NS, to_ns
+from tradesentry.core.market.bars import MINUTE_NS
 from tradesentry.core.market.instruments import instrument
-from tradesentry.core.market.synthetic import synthetic_bars
-from tradesentry.core.monitoring.metrics_collector import MetricsCollector
 from tradesentry.core.strategy.strategy_registry import strategy
-from tradesentry.core.utils.notifier import Notifier
 from tradesentry.database.accounts import Accounts
-from tradesentry.database.embedded import EmbeddedPostgres
 from tradesentry.database.repositories.runs import set_desired
 from tradesentry.database.roles import APP
 from tradesentry.database.session import create_engine, create_pool, tenant_session, unavailable
 from tradesentry.settings import Settings
-from tradesentry.workers.alerting import Alerting
-from tradesentry.workers.session import AccountSession, SessionOptions
+from tradesentry.workers.session import AccountSession
 
 __all__ = ["database", "postgres"]
-
-ACCOUNT = "001-001-1234567-001"
-NOON_NS = to_ns("2024-01-09T12:00")
-LINKED = {"currency": "USD", "environment": "practice", "symbols": ["EURUSD"], "timeframe": "M15", "limits": "off"}
-CONFIG = {"symbols": ["EURUSD"], "timeframe": "M15"}
-SILENT = Alerting(Notifier([]), lambda _code, _text: None)
-
-
-@pytest.fixture(scope="module")
-def synced():
-    """A server that keeps what it confirms, as money needs it."""
-    with home_folder(memory_folder()) as home, EmbeddedPostgres(home, major=asked_major()) as server:
-        provisioned(server)
-        yield server
-
-
-@pytest.fixture
-def safe_database(synced):
-    """A migrated database of this test alone on it."""
-    return cloned(synced)
-
-
-class Site:
-    """A fake OANDA with its bars, and everything a session needs."""
-
-    def __init__(self, database, stores, settings_of_link=None):
-        self.clock = FakeClock(NOON_NS + NS_PER_SECOND)
-        self.bars = synthetic_bars(["EURUSD"], timeframe="M15", start="2023-12-01", end="2024-01-12")["EURUSD"].bars
-        self.venue = new_venue(symbols=("EURUSD",))
-        self.server = FakeOanda(self.venue, self.clock, history=self.history)
-        self.database, self.stores = database, stores
-        self.accounts = Accounts(database.url(APP))
-        self.account_id = self.accounts.link(
-            broker="oanda", account_ref=ACCOUNT, environment="demo", settings=settings_of_link or LINKED
-        )
-        self.run_id = self.accounts.launch(
-            self.account_id, strategy="breakout", variant="main", config=CONFIG, code_digest="d"
-        )
-        self.alerts = []
-
-    def history(self, symbol, granularity, start_ns, end_ns):
-        bars = self.bars
-        is_known = (
-            (bars["close_ns"] <= self.clock.now_ns()) & (bars["open_ns"] >= start_ns) & (bars["open_ns"] < end_ns)
-        )
-        return bars[is_known].view(np.recarray)
-
-    def price(self):
-        """Show the present price: the close of the newest bar."""
-        newest = int(np.searchsorted(self.bars["close_ns"], self.clock.now_ns(), "right")) - 1
-        bid, now_ns = float(self.bars["close"][newest]), self.clock.now_ns()
-        self.server.show(Quote("EURUSD", bid, round(bid + 0.0001, 5), now_ns, now_ns))
-
-    async def session(self, **options):
-        await self.server.start()
-        self.price()
-        (claim,) = await self.stores.journal.claim("host:0", limit=1, ttl_seconds=3_600.0)
-        fence = SelfFence(self.clock.monotonic, ttl_seconds=1e9)
-        fence.renewed(fence.ask())
-        settings = Settings(
-            _env_file=None, oanda_token="token", oanda_account=ACCOUNT, oanda_url=self.server.url
-        )  # fmt: skip
-        return AccountSession(
-            claim, fence, stores=self.stores, settings=settings, clock=self.clock,
-            alerts=Alerting(Notifier([]), lambda code, text: self.alerts.append((code, text))),
-            options=SessionOptions(**options),
-        )  # fmt: skip
-
-    async def until(self, is_true, *, step=0.25, steps=4_000):
-        """Move the clock until something is true."""
-        for _ in range(steps):
-            for _ in range(20):
-                if is_true():
-                    return
-                await asyncio.sleep(0.0005)
-            await self.clock.advance(step)
-        raise AssertionError("not in time")
-
-    def actual(self):
-        return self.accounts.runs(self.account_id)[0].actual
-
-
-@asynccontextmanager
-async def site_on(database, **more):
-    pool = await create_pool(database.agent_url(), n_connections=6)
-    site = Site(database, Stores.over(pool), **more)
-    try:
-        yield site
-    finally:
-        await site.server.stop()
-        await pool.close()
 
 
 def test_a_session_decides_on_the_bars_of_a_venue_obeys_its_owner_and_ends_cleanly(safe_database):
@@ -174,46 +66,6 @@ def test_a_session_decides_on_the_bars_of_a_venue_obeys_its_owner_and_ends_clean
     assert saved == [("EURUSD", decided.as_of_ns)]
     assert site.server.n_commands == 0
     assert site.server.n_streams("events") == 0
-
-
-def samples(text, account_id):
-    """Return {name: {labels without the account: value}} of one account."""
-    found = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.labels.get("account") == str(account_id):
-                labels = tuple(v for k, v in sorted(sample.labels.items()) if k not in ("account", "app", "le"))
-                found.setdefault(sample.name, {})[labels] = sample.value
-    return found
-
-
-def test_an_account_at_work_is_measured_from_its_first_commit_on(safe_database):
-    """Its streams are heard by their heartbeats although nothing happens.
-
-    Seen to fail: with lines of a stream that were not noted the ages were missing, with the journal as it is no commit
-    was counted.
-    """
-    metrics = MetricsCollector()
-
-    async def work():
-        async with site_on(safe_database) as site:
-            session = await site.session(metrics=metrics)
-            task = asyncio.create_task(session.run())
-            await site.until(lambda: task.done() or site.server.n_streams("quotes") > 0)
-            began_ns = site.clock.now_ns()
-            await site.until(lambda: site.clock.now_ns() > began_ns + 60 * NS_PER_SECOND, step=0.5)
-            quiet = samples(metrics.text(), site.account_id)
-            stopping = asyncio.create_task(session.stop(keep_entries=False))
-            await site.until(stopping.done)
-            await asyncio.gather(task, return_exceptions=True)
-            return quiet
-
-    quiet = asyncio.run(work())
-
-    assert quiet["ts_reconcile_seconds_count"][()] == 1.0
-    assert quiet["ts_journal_commit_seconds_count"][()] >= 3.0
-    assert quiet["ts_stream_age_seconds"]["events",] <= 6.0
-    assert quiet["ts_stream_age_seconds"]["quotes",] <= 6.0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 from tradesentry.backtest.arena import Arena
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.runner import new_arena
+from tradesentry.bootstrap.desk import NO_BOOK_LIMITS, NO_BUDGET, NO_LOSS_LIMITS, OPEN_GATES, UNPACED
 from tradesentry.bootstrap.paper import venue_instrument
 from tradesentry.core.broker.base_broker import CommandStamp
 from tradesentry.core.broker.commands import CommandGate, Throttle
@@ -14,13 +15,12 @@ from tradesentry.core.broker.paper_feed import PaperFeed
 from tradesentry.core.broker.paper_memory import PaperMemory
 from tradesentry.core.broker.paper_venue import PaperVenue
 from tradesentry.core.domain.clock import SystemClock
-from tradesentry.core.execution.account_limits import AccountLimits, LimitSettings
+from tradesentry.core.execution.account_limits import AccountLimits
 from tradesentry.core.execution.journal_outage import JournalOutage
 from tradesentry.core.execution.lease import SelfFence
-from tradesentry.core.execution.live_gates import BookLimits, GateSettings, LiveGates
+from tradesentry.core.execution.live_gates import LiveGates
 from tradesentry.core.execution.matching import MATCHING
 from tradesentry.core.execution.order_manager import OrderManager
-from tradesentry.core.execution.order_requests import OrderSettings
 from tradesentry.core.execution.polls import Polls
 from tradesentry.core.execution.recovery import Recovery
 from tradesentry.core.execution.setup import new_account
@@ -36,12 +36,6 @@ from tradesentry.core.strategy.live_memory import (
 )
 from tradesentry.core.strategy.orchestrator import PortfolioOrchestrator
 from tradesentry.core.strategy.run_rules import rules_of
-
-OPEN_GATES = BookLimits(
-    max_currency_net="100", max_currency_gross="500", max_leverage="500", max_open_risk="1", max_app_risk="1"
-)
-"""Limits of the book that never bind: the kernels' own are what a back-test has."""
-AT_ONCE = OrderSettings(min_step_pips=0.0, min_interval_seconds=0.0)
 
 
 @dataclass
@@ -127,17 +121,15 @@ async def start(
 
     throttle = Throttle(clock, per_second=1e6, burst=1e6)
     wire = broker(venue, clock, gate=CommandGate(clock, throttle=throttle, may_send=may_send))
-    free = GateSettings(max_entries_per_minute=10_000, max_changes_per_minute=10_000, max_drift_pips=1_000)
-    gates = LiveGates(free, limits=OPEN_GATES, alert=alert)
+    gates = LiveGates(OPEN_GATES, limits=NO_BOOK_LIMITS, budget=NO_BUDGET, alert=alert)
     orders = OrderManager(
         wire, journal, lease, fence, clock,
-        instruments=venue.instruments, gates=gates, settings=AT_ONCE, alert=alert,
+        instruments=venue.instruments, gates=gates, settings=UNPACED, alert=alert,
     )  # fmt: skip
     outage = JournalOutage(journal, lease, fence, clock, watch=gates.watch, alert=alert, ttl_seconds=3_600)
-    far = LimitSettings(daily_loss="1", drawdown_warn="1", drawdown_reduce="1", drawdown_halt="1")
     recovery = Recovery(
         wire, orders, clock, link=AccountLink(account=venue.account), outage=outage,
-        limits=AccountLimits(clock, far, budget=gates.budget), alert=alert,
+        limits=AccountLimits(clock, NO_LOSS_LIMITS, budget=gates.budget), alert=alert,
     )  # fmt: skip
     bars = {s.symbol: s.bars for s in run.data.series}
     feed = PaperFeed(ReplayFeed(bars, clock), wire)

@@ -88,6 +88,12 @@ def enter(side=Side.BUY, *, units=10_000, stop=None, symbol="EURUSD", kind=Order
     return Enter(symbol, side, Decimal(units), kind, stop, risk=Decimal(risk), **fields)
 
 
+def limit(side=Side.BUY, **fields):
+    """Return the wish of a limit order 40 pips better than the first price, with a stop 40 pips from it."""
+    price = 1.0960 if side is Side.BUY else 1.1040
+    return enter(side, kind=OrderType.LIMIT, price=price, stop=round(price - side * 0.004, 5), **fields)
+
+
 @asynccontextmanager
 async def order_rig(
     *, faults="", trading="", seed=0, settings=None, gates=None, broker=None, state=LiveState.ACTIVE, **venue_options
