@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from typing import IO, Any, Self
 import psycopg
 
 from tradesentry.core.domain.errors import DatabaseError
+from tradesentry.core.utils.file_lock import lock_file
 from tradesentry.core.utils.logger import get_logger
 from tradesentry.database.binaries import Binaries, find_binaries, is_reachable, reachable_copy
 from tradesentry.database.passwords import ensure_passwords, write_private
@@ -162,10 +163,31 @@ class EmbeddedPostgres:
             end_leftover(self.placement.data)
             if is_new:
                 self.make_data(programs, self.placement.data)
-            self._launch(programs)
+            for seconds in self._launching(programs):
+                time.sleep(seconds)
         except BaseException:
             self.stop()
             raise
+
+    async def revive(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Start the server again after it died, on its old port where that is free; HOME stays locked.
+
+        To be called from the main thread, where it does not hold up other work: the server dies with the thread that
+        started it.
+
+        Args:
+            sleep: Waits that many seconds.
+
+        Raises:
+            DatabaseError: It ends again, or does not answer in 120 s.
+        """
+        end_leftover(self.placement.data)
+        for seconds in self._launching(self.binaries()):
+            await sleep(seconds)
+
+    def exit_code(self) -> int | None:
+        """Return with what the server ended; None while it runs or was not started."""
+        return None if self._process is None else self._process.poll()
 
     def stop(self) -> None:
         """Stop the server: fast, after 10 s at once; then free the lock. Doing it twice is no error."""
@@ -222,7 +244,7 @@ class EmbeddedPostgres:
                 f"The lock file {path} cannot be opened: {error.strerror}. Correct its permissions.",
                 code="home_unusable",
             ) from error
-        if not _locked(file):
+        if not lock_file(file):
             file.seek(0)
             owner = file.read().strip() or "unknown"
             file.close()
@@ -283,14 +305,14 @@ class EmbeddedPostgres:
             shutil.rmtree(half, ignore_errors=True)
         log.info("postgres_initialized", major=programs.major)
 
-    def _launch(self, programs: Binaries) -> None:
-        """Start on a free port; a port lost to a race, and memory of a killed server, are tried again."""
+    def _launching(self, programs: Binaries) -> Iterator[float]:
+        """Start on a free port, yielding the pauses; a port lost to a race and memory of a killed server are no end."""
         began = time.monotonic()
         n_ports = 0
         # Clients reconnect to the address that they were given.
         self.port = last_port(self.placement.port_file) or free_port()
         while True:
-            said = self._try_launch(programs, began)
+            said = yield from self._awaited(self._spawn(programs), began)
             if said is None:
                 self.placement.port_file.write_text(f"{self.port}\n", encoding="ascii")
                 log.info("postgres_started", major=programs.major, port=self.port, pid=self.pid)
@@ -302,7 +324,7 @@ class EmbeddedPostgres:
             # Backends of a killed server take a moment to notice.
             if _OLD_MEMORY.search(said) and time.monotonic() - began < STOP_SECONDS:
                 end_leftover(self.placement.data)
-                time.sleep(0.1)
+                yield 0.1
                 continue
             raise DatabaseError(
                 f"PostgreSQL {programs.major} ended while starting on {self.placement.data}. Its last words:\n{said}\n"
@@ -310,8 +332,8 @@ class EmbeddedPostgres:
                 code="postgres_start",
             )
 
-    def _try_launch(self, programs: Binaries, began: float) -> str | None:
-        """Start once; return None when the server answers, its last words when it ended."""
+    def _spawn(self, programs: Binaries) -> int:
+        """Start the server once and return where its words begin in the log."""
         synced = dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "on" if self._is_durable else "off")
         settings = _SETTINGS | {"port": str(self.port)} | synced
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -330,17 +352,21 @@ class EmbeddedPostgres:
                 start_new_session=True,
                 **self._identity(),
             )
+        return start
+
+    def _awaited(self, start: int, began: float) -> Generator[float, None, str | None]:
+        """Yield pauses until the server answers; return None then, its last words when it ended."""
         pause, longest = _POLL_SECONDS
         while time.monotonic() - began < RECOVERY_SECONDS:
-            if self._process.poll() is not None:
-                return last_words(log_file, start)
+            if not self.is_running:
+                return last_words(self.placement.log_file, start)
             if self._answers():
                 return None
-            time.sleep(pause)
+            yield pause
             pause = min(1.5 * pause, longest)
         raise DatabaseError(
             f"PostgreSQL did not answer within {RECOVERY_SECONDS:.0f} s. Its last words:\n"
-            f"{last_words(log_file, start)}\n"
+            f"{last_words(self.placement.log_file, start)}\n"
             "If it is still recovering, start again and wait; else read the log.",
             code="postgres_start",
         )
@@ -366,18 +392,3 @@ def _dying_with_us(command: list[str]) -> list[str]:
     """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "INT", *command] if setpriv else command
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

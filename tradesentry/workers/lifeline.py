@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from tradesentry.core.domain.errors import AccountBusy
+from tradesentry.core.utils.file_lock import lock_file
 
 LIFELINE: Final = "TRADESENTRY_LIFELINE"
 """Environment variable: process id of the supervisor and number of the pipe, as `123:7`."""
@@ -87,7 +88,7 @@ class Slot:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._path.open("a+")
         end = time.monotonic() + self._wait_seconds
-        while not _locked(file):
+        while not lock_file(file):
             if time.monotonic() >= end:
                 file.seek(0)
                 holder = file.read().strip()
@@ -106,22 +107,6 @@ class Slot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._file is not None:
             self._file.close()
-
-
-def _locked(file: IO[str]) -> bool:
-    """Lock a file for as long as it is open; False when another process has it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def installation_id(home: Path) -> str:
