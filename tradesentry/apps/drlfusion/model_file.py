@@ -7,6 +7,7 @@ and the same text, and writing twice gives the same bytes. What must be true of 
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,11 +143,14 @@ def read_pt(path: Path) -> Model:
     import torch
 
     _check_size(path)
+    remedy = "Nothing in it was run. Delete it and train your own set."
+    if not zipfile.is_zipfile(path):
+        raise refuse(path, "it holds more than arrays and text, or is damaged (no archive)", remedy)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
         reason = f"it holds more than arrays and text, or is damaged ({str(error).splitlines()[0]})"
-        raise refuse(path, reason, "Nothing in it was run. Delete it and train your own set.") from error
+        raise refuse(path, reason, remedy) from error
     if not isinstance(content, dict) or set(content) != {"format", META, "tensors"}:
         raise refuse(path, "it is no model of TradeSentry", "Name a file that `tradesentry drl train` wrote.")
     tensors = {name: values.numpy() for name, values in content["tensors"].items()}
