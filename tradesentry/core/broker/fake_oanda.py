@@ -16,7 +16,7 @@ import h11
 
 from tradesentry.core.broker.fake_oanda_api import Answer, History, OandaApi, price_json
 from tradesentry.core.broker.fake_oanda_messages import transaction_json
-from tradesentry.core.broker.faults import Fault, FaultKind, FaultScript, Point
+from tradesentry.core.broker.faults import Fault, FaultKind, FaultScript, Point, disturbed_lines
 from tradesentry.core.broker.paper_ledger import Transaction
 from tradesentry.core.broker.paper_venue import PaperVenue
 from tradesentry.core.domain.clock import Clock, format_time
@@ -312,13 +312,7 @@ class FakeOanda:
             raise _Reset
         if kind is FaultKind.STREAM_STALL:
             await self._clock.sleep(FOREVER_SECONDS)
-        parts = {
-            FaultKind.STREAM_SPLIT: [line[:20], line[20:]],
-            FaultKind.STREAM_GARBAGE: [b'{"type": "ORDER_\xff\n', line],
-            FaultKind.STREAM_DOUBLE: [line, line],
-            FaultKind.STREAM_DROP: [],
-        }
-        for part in parts.get(kind, [line]) if kind else [line]:
+        for part in disturbed_lines(kind, line):
             writer.write(connection.send(h11.Data(data=part)) or b"")
             await writer.drain()
             await asyncio.sleep(0)

@@ -230,3 +230,20 @@ class FaultScript:
     def _chance(self, rule: int, what: str = "") -> float:
         text = f"{self.seed}:{rule}:{self._counts[rule]}{what}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) / 2.0**64
+
+
+def disturbed_lines(kind: FaultKind | None, line: bytes) -> list[bytes]:
+    """Return what arrives in place of one line of a stream, piece by piece.
+
+    Args:
+        kind: What happens to it; None, or a fault of another kind: nothing.
+        line: With its line feed.
+    """
+    half = len(line) // 2
+    pieces = {
+        FaultKind.STREAM_SPLIT: [line[:half], line[half:]],
+        FaultKind.STREAM_GARBAGE: [b'{"type": "\xff\n', line],
+        FaultKind.STREAM_DOUBLE: [line, line],
+        FaultKind.STREAM_DROP: [],
+    }
+    return [line] if kind is None else pieces.get(kind, [line])
