@@ -51,7 +51,7 @@ from tradesentry.core.domain.venue import AccountState, OpenTrade, Position, Quo
 from tradesentry.core.market.bars import BarArray
 from tradesentry.core.utils.kernel import new_records
 
-T = TypeVar("T")
+T = TypeVar("T", OrderReport, OpenTrade)
 QUOTE_AGE_SECONDS: Final = 2.0
 MAX_BACKOFF_SECONDS: Final = 30.0
 DEAD_SECONDS: Final = {"quotes": 12.0, "events": 12.0}
@@ -358,9 +358,9 @@ class Mt5GatewayBroker:
             found = await read()
         except BrokerError as error:
             return NotSent("read_failed", str(error))
-        if found is not None:
-            return found
-        return Refused("DOESNT_EXIST", "The terminal does not know the target any more.", RefusalClass.GONE)
+        if found is None:
+            return Refused("DOESNT_EXIST", "The terminal does not know the target any more.", RefusalClass.GONE)
+        return found if found.symbol in self._items else NotSent("unknown_instrument", found.symbol)
 
     async def _command(
         self,

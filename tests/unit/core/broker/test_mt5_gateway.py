@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -19,7 +20,15 @@ from tests.conformance.brokers.terminal_benches import (
     terminal_for,
 )
 from tests.support.venues import entry, quote_at
-from tradesentry.core.broker.base_broker import Accepted, CommandStamp, NotSent, RefusalClass, Refused, Unknown
+from tradesentry.core.broker.base_broker import (
+    Accepted,
+    CommandStamp,
+    NotSent,
+    RefusalClass,
+    Refused,
+    TradeRef,
+    Unknown,
+)
 from tradesentry.core.broker.http_server import Answer, HttpServer
 from tradesentry.core.broker.mt5 import Mt5Broker
 from tradesentry.core.broker.mt5_gateway import Mt5Gateway
@@ -320,6 +329,25 @@ def test_a_gateway_that_is_gone_leaves_nothing_sent_and_one_that_answers_nonsens
 
     assert isinstance(odd, Unknown)
     assert isinstance(gone, NotSent)
+
+
+def test_a_command_before_the_instruments_were_read_is_not_sent():
+    """Found by the soak. Seen to fail: the command raised KeyError, and the exit was not tried again."""
+
+    async def case():
+        async with served() as (gateway, terminal, clock, _):
+            first, late = (client_of(terminal, gateway.url, clock) for _ in range(2))
+            await first.connect()
+            await first.place_order(entry(1))
+            trade = (await first.open_trades())[0]
+            ref = TradeRef(trade.trade_id, trade.symbol)
+            closed = await late.close_trade(ref, remaining_units=Decimal(0))
+            moved = await late.set_protection(ref, stop_loss=1.096, take_profit=None)
+            for client in (first, late):
+                await client.close()
+            return closed, moved
+
+    assert [outcome.reason for outcome in play(case())] == ["unknown_instrument"] * 2
 
 
 def test_it_does_not_listen_for_an_account_that_is_not_the_linked_one():
