@@ -5,11 +5,12 @@ Speaks the one fault language. The venue behind it is unchanged, so what it exec
 
 import asyncio
 import json
+from contextlib import suppress
 
 import h11
 import httpx
 
-from tradesentry.core.broker.faults import FaultKind, FaultScript, Point
+from tradesentry.core.broker.faults import FaultKind, FaultScript, Point, disturbed_lines
 
 FOREVER_SECONDS = 1e6
 
@@ -21,7 +22,8 @@ class _Reset(Exception):
 class FaultyProxy:
     """Forwards to `upstream` and counts the commands whose head arrived."""
 
-    def __init__(self, upstream, clock, *, faults=None):
+    def __init__(self, upstream, clock, *, faults=None, hang_seconds=FOREVER_SECONDS):
+        self._hang_seconds = hang_seconds
         self.upstream, self.clock, self.faults = upstream, clock, faults or FaultScript()
         self.n_commands, self.n_bytes, self.url = 0, 0, ""
         self.is_frozen = False
@@ -102,12 +104,12 @@ class FaultyProxy:
             return await self._write(connection, writer, int(fault.number), b"{}")
         if kind is FaultKind.LATE:
             self._keep(asyncio.create_task(self._later(head, body, fault.number)))
-            await self.clock.sleep(FOREVER_SECONDS)
+            await self._hang()
         answer = await self._ask(head, body)
         if kind is FaultKind.LOSE_REPLY:
             raise _Reset
         if kind is FaultKind.NO_REPLY:
-            await self.clock.sleep(FOREVER_SECONDS)
+            await self._hang()
         if kind is FaultKind.SLOW:
             await self.clock.sleep(fault.number)
         status = int(fault.number) if kind is FaultKind.STATUS_AFTER else answer.status_code
@@ -115,6 +117,11 @@ class FaultyProxy:
         if target.startswith("/v1/events"):
             content = self._disturbed_page(content)
         return await self._write(connection, writer, status, content, kind)
+
+    async def _hang(self):
+        """Say nothing for as long as a wire may, then break."""
+        await self.clock.sleep(self._hang_seconds)
+        raise _Reset
 
     async def _ask(self, head, body):
         headers = {bytes(name).decode(): bytes(value).decode() for name, value in head.headers}
@@ -124,7 +131,8 @@ class FaultyProxy:
 
     async def _later(self, head, body, seconds):
         await self.clock.sleep(seconds)
-        await self._ask(head, body)
+        with suppress(httpx.HTTPError):
+            await self._ask(head, body)
 
     def _disturbed_page(self, content):
         fault = self.faults.draw(Point.PAGE, "events")
@@ -173,14 +181,8 @@ class FaultyProxy:
         if kind is FaultKind.STREAM_CLOSED:
             raise _Reset
         if kind is FaultKind.STREAM_STALL:
-            await self.clock.sleep(FOREVER_SECONDS)
-        parts = {
-            FaultKind.STREAM_SPLIT: [line[:20], line[20:]],
-            FaultKind.STREAM_GARBAGE: [b'{"type": "event\xff\n', line],
-            FaultKind.STREAM_DOUBLE: [line, line],
-            FaultKind.STREAM_DROP: [],
-        }.get(kind, [line])
-        for part in parts:
+            await self._hang()
+        for part in disturbed_lines(kind, line):
             writer.write(connection.send(h11.Data(data=part)))
             await writer.drain()
             await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from typing import Any
 from tests.acceptance.soak.evidence import Evidence, Journal, Row, Span, VenueFile
 from tests.acceptance.soak.folds import OrderStory, TradeStory, VenueStory, venue_story
 from tests.acceptance.soak.order_checks import ABSENT, entries
+from tests.acceptance.soak.readings import ask_of
 
 Found = list[str]
 SECOND = 10**9
@@ -265,10 +266,10 @@ def stale_writes(evidence: Evidence, _: Bounds) -> Found:
             if later and row["sending_ns"] > min(later) + SECOND // 20:
                 found.append(f"J11: attempt {row['seq']}.{row['attempt']} of {account} was written after a takeover")
         for request in evidence.venue[account].requests if account in evidence.venue else ():
-            client = ((request["body"].get("order") or {}).get("clientExtensions") or {}).get("id")
-            if request["method"] != "POST" or client not in seqs:
+            ask = ask_of(request)
+            if ask.kind != "place" or ask.client not in seqs:
                 continue
-            journaled = epochs[seqs[client]]
+            client, journaled = ask.client, epochs[seqs[ask.client]]
             if journaled and not journaled & owned[account, request["sender"]]:
                 found.append(f"J11: {client} of {account} was sent by {request['sender']}, which owns {journaled} not")
     return found

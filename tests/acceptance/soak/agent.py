@@ -158,13 +158,23 @@ class Life:
         self.log.write("gone", account_id)
 
     async def _end(self) -> None:
-        for account_id, (claim, _, session, task) in tuple(self._held.items()):
-            await session.stop()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        """Stop all sessions cleanly; their leases live on until they have stopped."""
+        ends = {asyncio.create_task(self._stop_one(account_id)) for account_id in self._held}
+        while ends:
+            _, ends = await asyncio.wait(ends, timeout=self.given.soak.times.ttl / 4)
             with suppress(JournalUnavailable):
-                await self.journal.release(claim.lease)
-            self.log.write("gone", account_id)
+                await self._renew()
+
+    async def _stop_one(self, account_id: UUID) -> None:
+        claim, _, session, task = self._held[account_id]
+        await session.stop()
+        if self._held.pop(account_id, None) is None:
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        with suppress(JournalUnavailable):
+            await self.journal.release(claim.lease)
+        self.log.write("gone", account_id)
 
 
 OpenSession = Callable[[Life, Claim, SelfFence], Session]

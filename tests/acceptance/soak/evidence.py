@@ -63,6 +63,8 @@ class VenueFile:
     """Numbers of transactions that somebody made by hand."""
     baseline: int = 0
     """Transactions before the account was first connected to; they are in no journal."""
+    numbers: set[int] | None = None
+    """Numbers of the events that traders can hear of, where those are not the transactions themselves."""
     final: Row = field(default_factory=dict)
     """balance, equity, trades and orders at the end."""
 
@@ -129,6 +131,15 @@ def read_venue(path: Path) -> tuple[dict[str, VenueFile], Counter[str]]:
             for account, state in said["accounts"].items():
                 accounts[account].final = {**state, "at": said["at"]}
     return dict(accounts), hits
+
+
+def read_numbers(path: Path) -> set[int]:
+    """Return the numbers of the events in a gateway's log; what happened while it was away it told later."""
+    if not path.exists():
+        return set()
+    text = path.read_text(encoding="utf-8")
+    rows = (json.loads(line)["row"] for line in text[: text.rfind("\n") + 1].splitlines())
+    return {row["seq"] for row in rows if "seq" in row}
 
 
 async def read_journal(url: str, account_ids: Mapping[str, Any]) -> dict[str, Journal]:

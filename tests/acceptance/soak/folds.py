@@ -1,13 +1,16 @@
 """Tell an account's story twice, independently of the trader: from the venue's own log, and from the stored events.
 
 Both folds are short on purpose: an order is accepted, filled, ended; a trade is opened, reduced, guarded. The first
-reads the paper venue's transactions, the second OANDA's JSON as the journal stored it.
+reads the venue's log, which has one language whatever the venue is; the second the events as the journal stored them,
+in the venue's own (`readings`).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+from tests.acceptance.soak.readings import fills_told, owner_told
 
 Row = Mapping[str, Any]
 
@@ -67,6 +70,9 @@ class VenueStory:
         self.balance = Decimal(said["balance"])
         if kind == "order_accepted":
             self._accepted(said)
+        elif kind == "order_changed":
+            order = self.orders[said["order_id"]]
+            order.price, order.stop = said.get("price"), said.get("stop_loss")
         elif kind == "order_filled":
             self._filled(said)
         elif kind in ("order_canceled", "order_expired"):
@@ -89,6 +95,9 @@ class VenueStory:
         if order is not None:
             order.filled += units
             order.is_open = order.filled < order.units and order.type != "market"
+        if said["effect"] == "open" and said["trade_id"] in self.trades:
+            self.trades[said["trade_id"]].units += units
+            return
         if said["effect"] == "open":
             self.trades[said["trade_id"]] = TradeStory(
                 said["trade_id"], said["client_order_id"], said["symbol"], said["side"], units, said["price"],
@@ -111,7 +120,7 @@ def venue_story(transactions: Iterable[Row]) -> VenueStory:
 
 @dataclass
 class EventStory:
-    """What OANDA's stored transactions say, from the first to the last."""
+    """What the stored events say, from the first to the last."""
 
     fills: dict[tuple[str, int], tuple[Any, ...]] = field(default_factory=dict)
     """(trade, side, units, price, realized) by (fill, leg)."""
@@ -123,33 +132,16 @@ class EventStory:
     """Client order id by venue order."""
 
 
-def fill_parts(said: Row) -> list[tuple[str, Row]]:
-    """Return the trades that one ORDER_FILL touched, each with its effect."""
-    parts = [("open", said["tradeOpened"])] if said.get("tradeOpened") else []
-    parts += [("reduce", said["tradeReduced"])] if said.get("tradeReduced") else []
-    return parts + [("reduce", part) for part in said.get("tradesClosed") or ()]
-
-
 def event_story(events: Iterable[Row]) -> EventStory:
     """Return what the stored events say; the order of rows does not matter, but trades open before they close."""
     story = EventStory()
     for row in sorted(events, key=lambda row: int(row["seq"])):
-        said = row["raw"]
-        if said["type"] in ("MARKET_ORDER", "LIMIT_ORDER", "STOP_ORDER"):
-            client = (said.get("clientExtensions") or {}).get("id")
-            if client is not None:
-                story.owner[str(said["id"])] = client
-        if said["type"] != "ORDER_FILL":
-            continue
-        for leg, (effect, part) in enumerate(fill_parts(said)):
-            units = Decimal(part["units"])
-            trade = str(part["tradeID"])
-            price = float(part.get("price") or said["price"])
-            realized = Decimal(part.get("realizedPL") or 0)
-            side = 1 if units > 0 else -1
-            story.fills[(str(said["id"]), leg)] = (trade, side, abs(units), price, realized)
-            sign = 1 if effect == "open" else -1
-            story.open_units[trade] = story.open_units.get(trade, Decimal(0)) + sign * abs(units)
-            order = str(said["orderID"])
-            story.filled[order] = story.filled.get(order, Decimal(0)) + abs(units)
+        owner = owner_told(row["raw"])
+        if owner is not None:
+            story.owner[owner[0]] = owner[1]
+        for fill in fills_told(row["raw"]):
+            story.fills[fill.fill, fill.leg] = (fill.trade, fill.side, fill.units, fill.price, fill.realized)
+            change = fill.units if fill.is_open else -fill.units
+            story.open_units[fill.trade] = story.open_units.get(fill.trade, Decimal(0)) + change
+            story.filled[fill.order] = story.filled.get(fill.order, Decimal(0)) + fill.units
     return story

@@ -7,15 +7,12 @@ same tables and uses the same adapter.
 import asyncio
 import random
 from contextlib import suppress
-from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.acceptance.soak.settings import AgentSettings
+from tests.acceptance.soak.brokers import broker_of
 from tests.acceptance.soak.venue import LEVELS, SYMBOLS
 from tradesentry.core.broker.base_broker import Accepted, OrderRequest, Unknown
-from tradesentry.core.broker.oanda import OandaBroker, OandaLink
-from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import BrokerError, JournalUnavailable
 from tradesentry.core.domain.live_orders import OrderIntent, OrderStatus, client_order_id
 from tradesentry.core.domain.orders import OrderType, Side
@@ -26,16 +23,6 @@ if TYPE_CHECKING:
     from tests.acceptance.soak.agent import Life
 
 
-def oanda(given: AgentSettings, account_id: Any, clock: Clock, **options: Any) -> OandaBroker:
-    """Return the real adapter in front of the soak's venue."""
-    account = given.account_ids[account_id]
-    url = given.accounts[account]
-    link = OandaLink(account, given.sender, url, url, "practice", "USD", is_hedging=True)
-    broker = OandaBroker(link, clock, timeout_seconds=given.soak.times.timeout, **options)
-    broker.capabilities = replace(broker.capabilities, absence_horizon_seconds=given.soak.times.horizon)
-    return broker
-
-
 class NaiveSession:
     """Sends an entry every bar."""
 
@@ -43,7 +30,7 @@ class NaiveSession:
 
     def __init__(self, life: "Life", claim: Claim, fence: SelfFence) -> None:
         self._life, self._lease, self._next = life, claim.lease, claim.seq
-        self._broker = oanda(life.given, claim.lease.account_id, life.clock)
+        self._broker = broker_of(life.given, claim.lease.account_id, life.clock)
 
     async def run(self) -> None:
         """Send, retry, record."""

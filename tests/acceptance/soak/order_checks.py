@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.acceptance.soak.evidence import Journal, Row, VenueFile
 from tests.acceptance.soak.folds import OrderStory, VenueStory, event_story, venue_story
+from tests.acceptance.soak.readings import ask_of
 
 OPEN_ENDED = ("new", "sending", "unknown", "replacing", "canceling")
 """States that must not last once the faults have stopped."""
@@ -68,9 +69,9 @@ def _unasked_closes(venue: VenueFile, journal: Journal) -> Found:
     )
     made: Counter[str] = Counter()
     for row in venue.requests:
-        parts = row["path"].split("/")
-        if parts[-1] == "close":
-            made[parts[-2]] += 1
+        ask = ask_of(row)
+        if ask.kind == "close":
+            made[ask.trade] += 1
     return [
         f"I1: trade {trade} was closed by {n} requests and {asked[trade]} attempts are journaled"
         for trade, n in made.items()
@@ -93,8 +94,9 @@ def duplicates(venue: VenueFile, journal: Journal) -> Found:
             orders[order.client_order_id] += 1
             filled[order.client_order_id] += order.filled > 0
     for row in venue.requests:
-        if row["method"] == "POST":
-            requests[_client_of(row)] += 1
+        ask = ask_of(row)
+        if ask.kind == "place":
+            requests[ask.client] += 1
     for client, n in orders.items():
         attempts = places[seqs.get(client, -1)]
         if n > max(attempts, 1):
@@ -117,10 +119,6 @@ def _repeated_goals(journal: Journal, filled: Mapping[str, int]) -> Found:
     return [f"I2: goal {goal} was executed by {', '.join(ids)}" for goal, ids in done.items() if len(ids) > 1]
 
 
-def _client_of(request: Row) -> str:
-    return str(((request["body"].get("order") or {}).get("clientExtensions") or {}).get("id", ""))
-
-
 def fill_mismatches(venue: VenueFile, journal: Journal) -> Found:
     """I3 and I4: the journal's fills are the venue's, each once, and add up to its trades."""
 
@@ -128,11 +126,11 @@ def fill_mismatches(venue: VenueFile, journal: Journal) -> Found:
         return str(trade), int(side), Decimal(units).normalize(), round(float(price), 5)
 
     at_venue = [t for t in venue.transactions if t["kind"] == "order_filled"]
-    theirs = Counter((str(t["seq"]), *key(t["trade_id"], t["side"], t["units"], t["price"])) for t in at_venue)
+    theirs = Counter((_fill_id(t), *key(t["trade_id"], t["side"], t["units"], t["price"])) for t in at_venue)
     ours = Counter((r["fill_id"], *key(r["trade_ref"], r["side"], r["units"], r["price"])) for r in journal.fills)
     found = [f"I3: fill {fill} of the venue is missing in the journal" for fill in theirs - ours]
     found += [f"I3: the journal has fill {fill}, which the venue has not" for fill in ours - theirs]
-    results = {str(t["seq"]): Decimal(t["realized"]) for t in at_venue}
+    results = {_fill_id(t): Decimal(t["realized"]) for t in at_venue}
     found += [
         f"I3: fill {r['fill_id']} made {r['realized']} in the journal and {results[r['fill_id']]} at the venue"
         for r in journal.fills
@@ -150,6 +148,11 @@ def fill_mismatches(venue: VenueFile, journal: Journal) -> Found:
         if held.get(trade_id, Decimal(0)) != right:
             found.append(f"I4: position {trade_id} is {held.get(trade_id)}, the venue has {right}")
     return found
+
+
+def _fill_id(transaction: Row) -> str:
+    """Return the name of a fill: the number of its transaction, where the venue has no other."""
+    return str(transaction.get("fill_id", transaction["seq"]))
 
 
 def money(venue: VenueFile, journal: Journal) -> Found:
@@ -188,12 +191,14 @@ def unresolved(venue: VenueFile, journal: Journal) -> Found:
 def event_fold(venue: VenueFile, journal: Journal) -> Found:
     """I12: every event is stored, the cursor is at the end, and the tables are the fold of the events from zero."""
     stored = [row["seq"] for row in journal.events]
-    missing = set(range(venue.baseline + 1, len(venue.transactions) + 1)) - set(stored)
+    numbers = set(range(venue.baseline + 1, len(venue.transactions) + 1)) if venue.numbers is None else venue.numbers
+    last = max(numbers, default=venue.baseline)
+    missing = numbers - set(stored)
     found = [f"I12: {len(missing)} events are missing, the first {min(missing)}"] if missing else []
     found += [f"I12: event {seq} is stored {n} times" for seq, n in Counter(stored).items() if n > 1]
     cursor = max((row["contiguous_seq"] for row in journal.cursors), default=0)
-    if cursor != len(venue.transactions):
-        found.append(f"I12: the cursor is {cursor}, the venue's log ends at {len(venue.transactions)}")
+    if cursor != last:
+        found.append(f"I12: the cursor is {cursor}, the venue's events end at {last}")
     story = event_story(journal.events)
     fills = {(row["fill_id"], row["leg"]): row for row in journal.fills}
     for k in sorted(story.fills.keys() ^ fills.keys()):

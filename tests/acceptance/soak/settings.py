@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +38,15 @@ requote 2% on place
 partial:0.5 25% on place
 """
 """At the venue, per order."""
+TERMINAL: Final = """
+lose_reply 3% on place, close, protect
+late:0.05-0.3 2% on place
+reset_before 2% on place, close
+terminal_restart 0.02% on read, events
+placed:0.05-0.3 5% on place
+history_lag:0.05-0.3 4% on place
+"""
+"""Between a gateway and its terminal, per call, and at the terminal's server, per order."""
 MUST_STRIKE: Final = (
     "reset_before", "lose_reply", "late", "slow", "double_reply", "reject", "partial", "page_reversed",
     "page_repeated", "page_incomplete", "page_dropped",
@@ -89,6 +98,8 @@ class Chaos:
     away_seconds: float = 0.2
     """How long the database stays away before it is started again."""
     backend_seconds: float = 14.0
+    gateway_seconds: float = 8.0
+    """Mean time that a gateway lives, where there are gateways."""
     halts: bool = True
     """Halt an account by hand in between and re-arm it."""
 
@@ -114,11 +125,14 @@ class SoakSettings:
     mutant: str = ""
     wire: str = WIRE
     trading: str = TRADING
+    terminal: str = TERMINAL
     manual_per_second: float = 1.0
     manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop", "unstop")
     """What hands do, drawn evenly."""
-    wishes_per_bar: int = 4
-    """Most that an account wants on one bar, as of so many strategies."""
+    apps: int = 4
+    """Strategies of an account, each with a run of its own."""
+    runless: int = 1
+    """Further ones without a run."""
     protects: float = 0.0
     """Share of bars on which, if there is a trade, its stop is moved and nothing else."""
     times: Times = Times()
@@ -140,7 +154,7 @@ class AgentSettings:
     account_ids: Mapping[uuid.UUID, str]
     """Account at the venue by the journal's id."""
     runs: Mapping[uuid.UUID, uuid.UUID]
-    """Run by the journal's account."""
+    """Run of the first strategy by the journal's account."""
     log: Path
     calm_file: Path
     """Nothing new is wanted once this file exists."""
@@ -148,6 +162,8 @@ class AgentSettings:
     life: int = 0
     crash_point: str = ""
     may_reclaim: bool = False
+    more_runs: Mapping[uuid.UUID, tuple[uuid.UUID, ...]] = field(default_factory=dict)
+    """Runs of the other strategies."""
 
     @property
     def owner(self) -> str:

@@ -13,6 +13,7 @@ import pickle
 import random
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections import Counter
@@ -24,9 +25,10 @@ from typing import Any
 
 import psycopg
 
-from tests.acceptance.soak.evidence import Claim, Evidence, Span, read_journal, read_venue
+from tests.acceptance.soak.evidence import Claim, Evidence, Span, read_journal, read_numbers, read_venue
+from tests.acceptance.soak.gateways import GatewaySettings, run_gateway
 from tests.acceptance.soak.settings import AgentSettings, SoakSettings
-from tests.acceptance.soak.venue import VenueProcess, VenueSettings
+from tests.acceptance.soak.venue import SYMBOLS, VenueProcess, VenueSettings
 from tests.support.postgres import DatabaseForTest, cloned, home_folder, memory_folder, provisioned
 from tests.support.processes import end, fork, is_alive
 from tradesentry.core.broker.http_client import HttpClient
@@ -35,7 +37,13 @@ from tradesentry.core.utils.crash_points import POINTS
 from tradesentry.database.embedded import EmbeddedPostgres
 from tradesentry.database.roles import ADMIN, OWNER
 
-ACCOUNTS = ("001-001-1234567-001", "001-001-1234567-002")
+ACCOUNTS = {
+    "oanda": ("001-001-1234567-001", "001-001-1234567-002"),
+    "gateway": ("5000001", "5000002"),
+    "paper": ("paper-1", "paper-2"),
+}
+LINKED_AS = {"oanda": ("oanda", "demo"), "gateway": ("mt5", "demo"), "paper": ("paper", "paper")}
+"""Broker and environment in the journal."""
 TICK_SECONDS = 0.01
 LOOK_SECONDS = 2.0
 """Between two looks at the evidence while the soak runs."""
@@ -56,6 +64,15 @@ class Slot:
     """When a stopped process goes on; 0: it is not stopped."""
     die_at: float = math.inf
     """When this life is struck; monotonic."""
+
+
+@dataclass
+class Gateway:
+    """One gateway and its process."""
+
+    given: GatewaySettings
+    pid: int = 0
+    die_at: float = math.inf
 
 
 @dataclass
@@ -84,10 +101,15 @@ class Database:
         self.user = self.database.user()
         self.outages: list[Span] = []
 
-    def link(self, account: str) -> tuple[Any, Any]:
+    def link(self, account: str, *, broker: str = "oanda") -> tuple[Any, Any]:
         """Link an account and launch its run; return both ids."""
-        account_id = self.database.link(self.user, broker="oanda", environment="demo")
+        name, environment = LINKED_AS[broker]
+        account_id = self.database.link(self.user, broker=name, environment=environment)
         return account_id, self.database.run(self.user, account_id)
+
+    def more_runs(self, account_id: Any, n: int) -> tuple[Any, ...]:
+        """Launch further runs on an account and return their ids."""
+        return tuple(self.database.run(self.user, account_id, strategy=f"app{i}") for i in range(1, n + 1))
 
     def kill(self, operation: Callable[[int], None], *, away_seconds: float) -> None:
         """Let the server die by `operation`, start it again, remember how long it was away."""
@@ -158,6 +180,7 @@ class Soak:
         self.folder = Path(tempfile.mkdtemp(prefix="ts-soak-"))
         self.kills: Counter[str] = Counter()
         self.slots = [Slot(0), Slot(1)]
+        self.accounts = ACCOUNTS[settings.broker]
         self._lives = self.folder / "lives.jsonl"
         self._read_to = 0
 
@@ -165,11 +188,12 @@ class Soak:
         """Soak; return what happened."""
         warm()
         with ExitStack() as stack:
+            self.gateways = [Gateway(item) for item in self._gateway_settings()]
             self.venue = VenueProcess(self._venue_settings())
             stack.callback(self._end_all)
             self.database = Database(stack)
             speed = self.database.commits_per_second()
-            ids = {account: self.database.link(account) for account in ACCOUNTS}
+            ids = {account: self.database.link(account, broker=self.settings.broker) for account in self.accounts}
             self.account_ids = {account: account_id for account, (account_id, _) in ids.items()}
             self.template = AgentSettings(
                 soak=self.settings,
@@ -177,6 +201,10 @@ class Soak:
                 accounts=self.venue.urls,
                 account_ids={account_id: account for account, account_id in self.account_ids.items()},
                 runs=dict(ids.values()),
+                more_runs={
+                    account_id: self.database.more_runs(account_id, self.settings.apps - 1)
+                    for account_id in self.account_ids.values()
+                },
                 log=self._lives,
                 calm_file=self.folder / "calm",
             )
@@ -190,6 +218,9 @@ class Soak:
     def evidence(self) -> Evidence:
         """Return what venue, journal and processes have said so far."""
         venue, hits = read_venue(self.folder / "venue.jsonl")
+        for gateway in self.gateways:
+            account = str(gateway.given.login)
+            venue[account].numbers = read_numbers(gateway.given.logs / "events.jsonl")
         journal = asyncio.run(read_journal(self.database.database.url(OWNER), self.account_ids))
         claims, active, rearmed = self._read_lives()
         return Evidence(venue, journal, claims, active, self.database.outages, rearmed, hits)
@@ -201,9 +232,37 @@ class Soak:
     def _venue_settings(self) -> VenueSettings:
         soak = self.settings
         return VenueSettings(
-            self.folder / "venue.jsonl", ACCOUNTS, wire=soak.wire, trading=soak.trading, seed=soak.seed,
-            manual_per_second=soak.manual_per_second, manual_actions=soak.manual_actions,
+            self.folder / "venue.jsonl", self.accounts, wire=soak.wire, trading=soak.trading, seed=soak.seed,
+            manual_per_second=soak.manual_per_second, manual_actions=soak.manual_actions, terminal=soak.terminal,
+            terminal_seconds=soak.times.timeout,
+            gateways={str(gateway.given.login): gateway.given.port for gateway in self.gateways},
         )  # fmt: skip
+
+    def _gateway_settings(self) -> list[GatewaySettings]:
+        logins = [int(account) for account in self.accounts] if self.settings.broker == "gateway" else []
+        return [GatewaySettings(login, free_port(), SYMBOLS, self.folder) for login in logins]
+
+    # Gateways
+
+    def _tend_gateways(self, *, now: float = 0.0) -> None:
+        """Kill gateways whose time is over, and start what is not there."""
+        for gateway in self.gateways:
+            if gateway.pid and not is_alive(gateway.pid):
+                gateway.pid = 0
+            if gateway.pid and now >= gateway.die_at:
+                end(gateway.pid)
+                gateway.pid = 0
+                self.kills["gateway"] += 1
+            if not gateway.pid:
+                given = gateway.given
+                gateway.pid = fork(lambda given=given: self._be_gateway(given))
+                gateway.die_at = time.monotonic() + self._random.expovariate(1.0 / self.settings.chaos.gateway_seconds)
+
+    def _be_gateway(self, given: GatewaySettings) -> None:
+        lock = self.database.server._lock
+        if lock is not None:
+            lock.close()
+        run_gateway(given)
 
     # Lives
 
@@ -257,6 +316,7 @@ class Soak:
         """Let the traders connect to both accounts; what happened at the venue before is in no journal."""
         deadline, seen = time.monotonic() + 30.0, set()
         while time.monotonic() < deadline and len(seen) < len(ACCOUNTS):
+            self._tend_gateways(now=-math.inf)
             for slot in self.slots:
                 self._tend(slot, is_calm=True)
             seen |= {said["account"] for said in self._news() if said["what"] == "active"}
@@ -274,6 +334,7 @@ class Soak:
         }
         told = began
         while (now := time.monotonic()) < began + self.settings.seconds:
+            self._tend_gateways(now=now)
             for slot in self.slots:
                 self._tend(slot)
             self._give_time()
@@ -343,7 +404,7 @@ class Soak:
             self.database.kill(self._arm, away_seconds=away)
 
     def _arm(self, pid: int) -> None:
-        self.venue.tell("arm", operation="place", pid=pid)
+        self.venue.tell("arm", pid=pid)
         deadline = time.monotonic() + 2.0
         while self.database.server.is_running and time.monotonic() < deadline:
             for slot in self.slots:
@@ -359,6 +420,7 @@ class Soak:
         quiet, seconds = time.monotonic(), self.settings.times.settle
         is_frozen = False
         while time.monotonic() < quiet + seconds:
+            self._tend_gateways(now=-math.inf)
             for slot in self.slots:
                 self._tend(slot, is_calm=True)
             if not is_frozen and time.monotonic() > quiet + 0.6 * seconds:
@@ -370,12 +432,18 @@ class Soak:
                 end(slot.pid, signal.SIGTERM)
                 self._note("dead", sender=f"soak-{slot.number}-{slot.life}")
                 slot.pid = 0
+        for gateway in self.gateways:
+            end(gateway.pid, signal.SIGTERM)
+            gateway.pid = 0
         self.venue.stop()
 
     def _end_all(self) -> None:
         for slot in self.slots:
             if slot.pid:
                 end(slot.pid)
+        for gateway in self.gateways:
+            if gateway.pid:
+                end(gateway.pid)
         end(self.venue.pid)
 
     def _read_lives(self) -> tuple[list[Claim], list[Span], list[Span]]:
@@ -394,6 +462,12 @@ class Soak:
                 ended = [k for k in since if k[0] == said["sender"] and said.get("account", k[1]) == k[1]]
                 spans += [Span(since.pop(key), said["at"], key[1]) for key in ended]
         return claims, spans, rearmed
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def warm() -> None:

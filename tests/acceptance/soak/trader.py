@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
-from tests.acceptance.soak.naive import oanda
+from tests.acceptance.soak.brokers import broker_of
 from tests.acceptance.soak.source import Sight, Source
 from tests.acceptance.soak.venue import SYMBOLS
 from tests.support.venues import venue_instrument
@@ -22,7 +23,6 @@ from tradesentry.core.broker.base_broker import BaseBroker
 from tradesentry.core.broker.commands import CommandGate, Throttle
 from tradesentry.core.domain.errors import BrokerError, JournalUnavailable, LeaseLost, UsageError
 from tradesentry.core.domain.events import StreamDown
-from tradesentry.core.domain.live_account import Wish
 from tradesentry.core.domain.venue import Quote
 from tradesentry.core.execution.account_limits import AccountLimits, LimitSettings
 from tradesentry.core.execution.error_budget import ErrorBudgetSettings
@@ -46,8 +46,6 @@ MARKET: Final = "ALL"
 HALT_EVERY_NS: Final = 16 * 10**9
 HALT_NS: Final = (7 * 10**9, 9 * 10**9)
 """The part of every 16 s in which the account is to be halted."""
-BARS_UNDER_WAY: Final = 6
-"""A decision does not wait for what earlier ones sent; beyond so many bars it does."""
 log = logging.getLogger("soak")
 
 
@@ -115,30 +113,25 @@ class TraderSession:
             life.clock, throttle=Throttle(life.clock, per_second=100.0, burst=200.0),
             max_send_seconds=times.max_send, may_send=lambda stamp: fence.is_open and stamp.epoch == claim.lease.epoch,
         )  # fmt: skip
-        broker = oanda(life.given, claim.lease.account_id, life.clock, gate=gate)
+        broker = broker_of(life.given, claim.lease.account_id, life.clock, gate=gate)
         self._parts = assemble(life, claim, fence, broker, gate)
         self._account = life.given.account_ids[self._lease.account_id]
         soak = life.given.soak
-        self._source = Source(soak.seed, self._account, per_bar=soak.wishes_per_bar, protects=soak.protects)
+        self._source = Source(soak.seed, self._account, protects=soak.protects)
         self._parts.orders.listeners.append(self._source.hear)
         self._quotes: dict[str, Quote] = {}
-        self._run_id = life.given.runs[self._lease.account_id]
-        self._decided_ns = 0
         self._is_stopping = False
-        self._bars: set[asyncio.Task[None]] = set()
-        """What earlier decisions send."""
 
     async def run(self) -> None:
         """Recover, then trade until canceled or the lease is lost."""
         try:
             await self._parts.recovery.recover("start" if self._claim.wait_seconds(0.0) == 0.0 else "takeover")
-            saved = await self._life.journal.read_state(self._lease, self._run_id, MARKET)
-            self._decided_ns = 0 if saved is None else saved.bar_close_ns
             self._life.log.write("active", self._lease.account_id)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._parts.polls.run())
                 group.create_task(self._watch_quotes())
-                group.create_task(self._decide(group))
+                for app, run in enumerate(self._runs()):
+                    group.create_task(self._decide(app, run))
         except ExceptionGroup as group_error:
             lost, others = group_error.split((LeaseLost, JournalUnavailable))
             if others is not None:
@@ -148,47 +141,50 @@ class TraderSession:
             with suppress(Exception):
                 await asyncio.shield(self._parts.broker.close())
 
+    def _runs(self) -> list[UUID | None]:
+        """Return the run of each strategy of the account."""
+        given, account = self._life.given, self._lease.account_id
+        return [given.runs[account], *given.more_runs.get(account, ()), *[None] * given.soak.runless]
+
     async def _watch_quotes(self) -> None:
         async for quote in self._parts.broker.quotes(SYMBOLS):
             if not isinstance(quote, StreamDown):
                 self._quotes[quote.symbol] = quote
                 self._parts.orders.note_quote(quote)
 
-    async def _decide(self, group: asyncio.TaskGroup) -> None:
+    async def _decide(self, app: int, run: UUID | None) -> None:
+        """Decide on each bar as one of several strategies, which meet at the same headroom.
+
+        Args:
+            app: Which one; the first has the hand on the switch as well.
+            run: Its run, whose state is stored with its decision; None: it has none, and is asked as a person is.
+        """
         bar_ns = round(self._life.given.soak.times.bar * 1e9)
         clock, orders = self._life.clock, self._parts.orders
+        saved = None if run is None else await self._life.journal.read_state(self._lease, run, MARKET)
+        decided_ns = 0 if saved is None else saved.bar_close_ns
         while not self._is_stopping:
             await clock.sleep((bar_ns - clock.now_ns() % bar_ns) / 1e9)
             close_ns = clock.now_ns() // bar_ns * bar_ns
-            if close_ns <= self._decided_ns or not self._life.may_decide():
+            if close_ns <= decided_ns or not self._life.may_decide():
                 continue
             try:
-                await self._halt_or_arm(close_ns)
-            except JournalUnavailable as error:
+                if app == 0:
+                    await self._halt_or_arm(close_ns)
+                book = orders.book
+                seen = Sight(close_ns, tuple(book.orders.values()), tuple(book.trades.values()), dict(self._quotes))
+                wishes = [] if self._is_stopping else self._source.wishes(seen, app)
+                decided_ns = close_ns
+                states = [] if run is None else [_state(run, close_ns)]
+                await orders.submit(wishes, run=run, bar_close_ns=close_ns if run else 0, states=states)
+            except LeaseLost:
+                raise
+            except UsageError as error:
+                # The bar was decided by an earlier life whose commit nobody confirmed.
+                if error.code != "duplicate_decision":
+                    raise
+            except BrokerError as error:
                 tell("bar_missed", str(error))
-                continue
-            book = orders.book
-            seen = Sight(close_ns, tuple(book.orders.values()), tuple(book.trades.values()), dict(self._quotes))
-            wishes = [] if self._is_stopping else self._source.wishes(seen)
-            self._decided_ns = close_ns
-            if len(self._bars) >= BARS_UNDER_WAY:
-                await asyncio.wait(self._bars, return_when=asyncio.FIRST_COMPLETED)
-            task = group.create_task(self._submit(close_ns, wishes))
-            self._bars.add(task)
-            task.add_done_callback(self._bars.discard)
-
-    async def _submit(self, close_ns: int, wishes: list[Wish]) -> None:
-        """Send what was decided on a bar; two apps of one account that decide on it meet at the same headroom."""
-        orders, half = self._parts.orders, (len(wishes) + 1) // 2
-        own = orders.submit(wishes[:half], run=self._run_id, bar_close_ns=close_ns, states=[self._state(close_ns)])
-        other = orders.submit(wishes[half:], run=None, bar_close_ns=0)
-        for error in await asyncio.gather(own, other, return_exceptions=True):
-            # A bar that an earlier life decided, whose commit nobody confirmed, is not decided again.
-            is_known = isinstance(error, UsageError) and error.code == "duplicate_decision"
-            if isinstance(error, BrokerError) and not isinstance(error, LeaseLost):
-                tell("bar_missed", str(error))
-            elif isinstance(error, BaseException) and not is_known:
-                raise error
 
     async def _halt_or_arm(self, now_ns: int) -> None:
         """Halt the account by hand for a while and re-arm it, through kills and takeovers."""
@@ -203,17 +199,17 @@ class TraderSession:
             self._life.log.write("rearm", self._lease.account_id)
             await self._parts.recovery.rearm()
 
-    def _state(self, close_ns: int) -> SavedState:
-        memory: Mapping[str, int] = {"decided_ns": close_ns}
-        return SavedState(self._run_id, MARKET, close_ns, "soak", json.dumps(memory).encode())
-
     async def stop(self) -> None:
         """Decide nothing more, wait for what is under way, take in the last news."""
         self._is_stopping = True
-        if self._bars:
-            await asyncio.wait(self._bars, timeout=2.0)
         with suppress(BrokerError):
             await asyncio.wait_for(self._parts.orders.drain(), 2.0)
             crash_point("during_shutdown")
             await self._parts.orders.catch_up()
-            await asyncio.wait_for(self._parts.recovery.recover("a last look"), 5.0)
+            last_look = self._parts.recovery.recover("a last look")
+            await asyncio.wait_for(last_look, self._life.given.soak.times.settle)
+
+
+def _state(run: UUID, close_ns: int) -> SavedState:
+    memory: Mapping[str, int] = {"decided_ns": close_ns}
+    return SavedState(run, MARKET, close_ns, "soak", json.dumps(memory).encode())

@@ -1,40 +1,30 @@
-"""The venue of the soak: fake OANDA accounts in a process of their own, whose log outlives everything.
+"""The venue of the soak: its accounts in a process of their own, whose log outlives everything.
 
-Nothing is made up for a trader here: a request that comes twice is executed twice. Every command that arrives, every
-transaction, every fault and every manual action is a line of an append-only file, written before anybody hears of it;
-the checker reads that file and nothing else of the venue. Prices are a seeded walk around a level, so that stops,
-targets and resting orders are reached all the time.
+Every command that arrives, every transaction, every fault and every manual action is a line of an append-only file,
+written before anybody hears of it; the checker reads that file and nothing else of the venue. What an account looks
+like to a trader is its front's business. Prices are a seeded walk around a level, so that stops, targets and resting
+orders are reached all the time.
 """
 
 import asyncio
 import json
-import math
-import os
 import random
 import signal
 import socket
+import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-import h11
-
+from tests.acceptance.soak.fronts import Front, OandaFront, VenueLog
+from tests.acceptance.soak.gateways import GatewayFront
 from tests.support.processes import end, fork, socket_pair
-from tests.support.venues import new_venue
 from tradesentry.core.broker.base_broker import OrderRequest
-from tradesentry.core.broker.fake_oanda import FakeOanda, _Request
-from tradesentry.core.broker.fake_oanda_api import Answer
-from tradesentry.core.broker.faults import FaultScript
-from tradesentry.core.broker.paper_ledger import Transaction
-from tradesentry.core.broker.paper_venue import PaperVenue
-from tradesentry.core.domain.clock import SystemClock
 from tradesentry.core.domain.orders import OrderType, Side
 from tradesentry.core.domain.venue import Quote
-from tradesentry.core.market.calendar import CalendarSpec, build_calendar
 from tradesentry.core.market.instruments import instrument
 
 LEVELS: Final = {
@@ -42,8 +32,8 @@ LEVELS: Final = {
     "EURAUD": 1.6923,
 }  # fmt: skip
 SYMBOLS: Final = tuple(LEVELS)
-DAY_NS: Final = 86_400 * 10**9
 SPREAD_PIPS: Final = 1.0
+SWITCH_SECONDS: Final = 0.0005
 STEP_PIPS: Final = 0.6
 PULL: Final = 0.004
 """Share of the distance to the level that a price goes back each step."""
@@ -65,72 +55,12 @@ class VenueSettings:
     """What somebody does by hand, all accounts together."""
     manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop")
     heartbeat_seconds: float = 1.0
-
-
-class VenueLog:
-    """An append-only file of JSON lines; a line is written in one call."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-
-    def write(self, what: str, **said: Any) -> None:
-        """Append one line with the present time."""
-        line = json.dumps({"what": what, "at": time.time_ns(), **said})
-        os.write(self._file, line.encode() + b"\n")
-
-
-class LoggedOanda(FakeOanda):
-    """A fake OANDA that logs which command came when, from whom, and what it executed."""
-
-    def __init__(self, venue: PaperVenue, log: VenueLog, **options: Any) -> None:
-        super().__init__(venue, SystemClock(), **options)
-        self._log, self._numbers = log, {}
-        self.armed: tuple[str, int] | None = None
-        """Operation and process: the next command of that kind kills the process once it is executed."""
-
-    def _knows(self, token: str) -> bool:
-        return bool(token)
-
-    async def _handle(self, request: _Request, connection: h11.Connection, writer: asyncio.StreamWriter) -> None:
-        if request.method != "GET":
-            self._numbers[id(request)] = n = self.n_commands + 1
-            said = {"method": request.method, "path": request.path, "body": request.body or {}}
-            self._log.write("request", account=self.venue.account, n=n, sender=request.token, **said)
-        await super()._handle(request, connection, writer)
-
-    def _execute(self, request: _Request) -> Answer:
-        first = self.venue.last_seq + 1
-        answer = super()._execute(request)
-        if request.method != "GET":
-            n, last = self._numbers.get(id(request)), self.venue.last_seq
-            self._log.write("executed", account=self.venue.account, n=n, status=answer[0], first=first, last=last)
-            if self.armed is not None and (request.method == "POST" or self.armed[0] != "place"):
-                _, pid = self.armed
-                self.armed = None
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                self._log.write("killed", pid=pid)
-        return answer
-
-
-def _calendars(symbols: Sequence[str]) -> dict[str, Any]:
-    now = time.time_ns()
-    return {s: build_calendar(CalendarSpec(), instrument(s), now - 30 * DAY_NS, now + 30 * DAY_NS) for s in symbols}
-
-
-def new_account_venue(settings: VenueSettings, account: str, log: VenueLog, *, seed: int) -> PaperVenue:
-    """Return the matching of one account, on the calendar of today."""
-
-    def store(batch: Sequence[Transaction]) -> None:
-        for said in batch:
-            log.write("tx", account=account, tx=said)
-
-    options = {"account": account, "log_id": f"oanda:{account}", "sink": store, "dedupes": False}
-    venue = new_venue(settings.symbols, capital=settings.capital, faults=settings.trading, seed=seed, options=options)
-    for market, symbol in zip(venue.memory.markets, settings.symbols, strict=True):
-        market["calendar"] = _calendars([symbol])[symbol][0]
-        market["calendar"]["news_to_ns"] = time.time_ns() + 30 * DAY_NS
-    return venue
+    terminal: str = ""
+    """Faults between a gateway and its terminal, and of the terminal's server."""
+    terminal_seconds: float = 0.3
+    """After which a call of the terminal gives up."""
+    gateways: Mapping[str, int] = field(default_factory=dict)
+    """Port of the gateway by account, where the accounts are behind gateways."""
 
 
 class Venue:
@@ -138,25 +68,32 @@ class Venue:
 
     def __init__(self, settings: VenueSettings, control: socket.socket) -> None:
         self.settings, self._control, self.log = settings, control, VenueLog(settings.log)
-        self.servers: dict[str, LoggedOanda] = {}
-        for i, account in enumerate(settings.accounts):
-            venue = new_account_venue(settings, account, self.log, seed=settings.seed * 101 + i)
-            wire = FaultScript.parse(settings.wire, seed=settings.seed * 103 + i)
-            options = {"faults": wire, "heartbeat_seconds": settings.heartbeat_seconds}
-            self.servers[account] = LoggedOanda(venue, self.log, **options)
+        self.servers = {account: self._front(account, i) for i, account in enumerate(settings.accounts)}
         self._random = random.Random(settings.seed)
         self._prices = {symbol: LEVELS[symbol] for symbol in settings.symbols}
         self._is_moving = True
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _front(self, account: str, number: int) -> Front:
+        given = self.settings
+        common = {"capital": given.capital, "seed": given.seed * 101 + 2 * number, "wire": given.wire}
+        if account not in given.gateways:
+            return OandaFront(
+                account, given.symbols, self.log, trading=given.trading, heartbeat_seconds=given.heartbeat_seconds,
+                **common,
+            )  # fmt: skip
+        return GatewayFront(
+            int(account), given.symbols, self.log, folder=given.log.parent, terminal=given.terminal + given.trading,
+            upstream=f"http://127.0.0.1:{given.gateways[account]}", timeout_seconds=given.terminal_seconds, **common,
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Serve until told to stop."""
         for symbol in self.settings.symbols:
             self._show(symbol)
         for account, server in self.servers.items():
-            server.venue.transfer(Decimal(0))
             await server.start()
-            self.log.write("start", account=account, last_seq=server.venue.last_seq)
+            self.log.write("start", account=account, last_seq=server.last_seq)
         self._tasks = [asyncio.create_task(self._move())]
         reader, writer = await asyncio.open_connection(sock=self._control)
         self._answer(writer, {account: server.url for account, server in self.servers.items()})
@@ -185,7 +122,7 @@ class Venue:
             self._is_moving = False
         elif what == "arm":
             for server in self.servers.values():
-                server.armed = (order["operation"], order["pid"])
+                server.arm(order["pid"])
         elif what == "down":
             await asyncio.gather(*(server.stop() for server in self.servers.values()))
         elif what == "up":
@@ -201,30 +138,18 @@ class Venue:
         """Stop breaking things; what was already under way still happens."""
         self._write_hits()
         for server in self.servers.values():
-            server.faults, server.venue.faults = FaultScript(), FaultScript()
+            server.calm()
         for task in self._tasks[1:]:
             task.cancel()
 
     def _write_hits(self) -> None:
         for server in self.servers.values():
-            for script in (server.faults, server.venue.faults):
+            for script in server.scripts():
                 self.log.write("hits", hits={kind.value: n for kind, n in script.hits.items()})
                 script.hits.clear()
 
     def _state(self, what: str) -> dict[str, Any]:
-        said = {}
-        for account, server in self.servers.items():
-            state = server.venue.state()
-            trades = {
-                t.trade_id: [t.symbol, int(t.side), str(t.units), t.stop_loss] for t in server.venue.open_trades()
-            }
-            said[account] = {
-                "balance": str(state.balance),
-                "equity": str(state.equity),
-                "last_seq": state.last_seq,
-                "trades": trades,
-                "orders": [order.order_id for order in server.venue.resting()],
-            }
+        said = {account: server.state() for account, server in self.servers.items()}
         self._write_hits()
         self.log.write("final" if what == "stop" else "state", accounts=said)
         return said
@@ -255,47 +180,21 @@ class Venue:
         rate = self.settings.manual_per_second
         if rate <= 0.0:
             return
-        known = {"deposit": self._deposit, "trade": self._trade, "close": self._close, "unstop": self._unstop}
         while True:
             await asyncio.sleep(self._random.expovariate(rate))
             server = self._random.choice(list(self.servers.values()))
             name = self._random.choice(self.settings.manual_actions)
-            faults, server.venue.faults = server.venue.faults, FaultScript()
-            first = server.venue.last_seq + 1
-            known[name](server.venue)
-            server.venue.faults = faults
-            last = server.venue.last_seq
-            if last >= first:
-                self.log.write("manual", account=server.venue.account, action=name, first=first, last=last)
-
-    def _deposit(self, venue: PaperVenue) -> None:
-        venue.transfer(Decimal(self._random.randrange(1, 100)))
-
-    def _trade(self, venue: PaperVenue) -> None:
-        if sum(trade.client_order_id is None for trade in venue.open_trades()) >= 2:
-            return
-        symbol = self._random.choice(self.settings.symbols)
-        side = self._random.choice((Side.BUY, Side.SELL))
-        stop = venue.quotes[symbol].bid - side * 40 * instrument(symbol).pip
-        request = OrderRequest("", symbol, side, Decimal(1_000), OrderType.MARKET, round(stop, 5))
-        venue.now_ns = time.time_ns()
-        venue.place(request)
-
-    def _close(self, venue: PaperVenue) -> None:
-        trades = venue.open_trades()
-        if trades:
-            venue.now_ns = time.time_ns()
-            venue.close(self._random.choice(trades).trade_id, None)
-
-    def _unstop(self, venue: PaperVenue) -> None:
-        trades = [t for t in venue.open_trades() if t.stop_loss is not None and t.client_order_id is not None]
-        if trades:
-            venue.now_ns = time.time_ns()
-            venue.protect(self._random.choice(trades).trade_id, stop_loss=math.nan, take_profit=None)
+            first = server.last_seq + 1
+            server.meddle(name, self._random)
+            if server.last_seq >= first:
+                self.log.write("manual", account=server.account, action=name, first=first, last=server.last_seq)
 
     def _bulk(self, account: str, n_trades: int, n_events: int) -> dict[str, Any]:
         """Open trades by hand, then write events, while nobody of ours is there."""
-        venue = self.servers[account].venue
+        front = self.servers[account]
+        if not isinstance(front, OandaFront):
+            raise TypeError(f"{account} is no account at OANDA, and only those are filled at once.")
+        venue = front.venue
         venue.now_ns = time.time_ns()
         for i in range(n_trades):
             symbol = self.settings.symbols[i % len(self.settings.symbols)]
@@ -314,6 +213,8 @@ class VenueProcess:
 
         def work() -> None:
             self._ours.close()
+            # Threads that serve terminals are not to wait for the loop's turn to end.
+            sys.setswitchinterval(SWITCH_SECONDS)
             asyncio.run(Venue(settings, theirs).run())
 
         self.pid = fork(work)
