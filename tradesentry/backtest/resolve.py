@@ -187,8 +187,14 @@ def resolve_run(
         costs,
         limit_profile(settings.limits),
         markets,
-        _warnings(settings, data),
+        (*_notices(chosen, value), *_warnings(settings, data)),
     )
+
+
+def _notices(chosen: type[BaseStrategy], config: StrategyConfig) -> tuple[str, ...]:
+    """Return what a strategy says of what it runs on, such as where its weights come from: its `notices(config)`."""
+    tell = getattr(chosen, "notices", None)
+    return () if tell is None else tuple(tell(config))
 
 
 def _warnings(settings: RunSettings, data: MarketData) -> tuple[str, ...]:
