@@ -1,7 +1,8 @@
 """Say how agents are trained: budgets, seeds, reward and hyper-parameters, as one model.
 
-Separate from the trainers, because the configuration of the app carries it (`--set training.budget=0.1`) and a back-test
-must not import a learning library to read it. What is left empty is the default of the agent (`agents/*_agent.py`).
+Separate from the trainers, because the configuration of the app carries it (`--set training.budget=0.1`) and a
+back-test must not import a learning library to read it. What is left empty is the default of the agent
+(`agents/*_agent.py`).
 """
 
 import hashlib
@@ -72,12 +73,12 @@ class TrainingConfig(FrozenModel):
         found = []
         if n_envs < LEAST_ENVS:
             found.append(
-                f"{n_envs} environments side by side are slow: time goes into calls, not into learning. Use {LEAST_ENVS} "
-                "or more (training.n_envs)."
+                f"{n_envs} environments side by side are slow: time goes into calls, not into learning. Use "
+                f"{LEAST_ENVS} or more (training.n_envs)."
             )
         if minibatch < LEAST_MINIBATCH:
             found.append(
-                f"Minibatches of {minibatch} are slow: time goes into calls, not into learning. Use {LEAST_MINIBATCH} or "
-                "more (training.minibatch)."
+                f"Minibatches of {minibatch} are slow: time goes into calls, not into learning. Use "
+                f"{LEAST_MINIBATCH} or more (training.minibatch)."
             )
         return tuple(found)

@@ -19,8 +19,8 @@ class DQNAgent(Agent):
     """DQN over the five levels."""
 
     algorithm: ClassVar[Algorithm] = "dqn"
-    SMALL = Defaults(n_envs=64, minibatch=512, learning_rate=1e-3, buffer=100_000, updates=2)
-    LARGE = Defaults(n_envs=64, minibatch=512, learning_rate=1e-3, buffer=1_000_000, updates=4)
+    SMALL = Defaults(n_envs=64, minibatch=512, learning_rate=3e-4, buffer=100_000, updates=2)
+    LARGE = Defaults(n_envs=64, minibatch=512, learning_rate=3e-4, buffer=1_000_000, updates=4)
 
     def action(self, config: TrainingConfig) -> Action:  # noqa: ARG002
         """Return `discrete`: values of actions need a list of them."""

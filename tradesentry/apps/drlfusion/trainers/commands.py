@@ -18,7 +18,7 @@ from rich.progress import Progress as Bars
 
 from tradesentry.apps.drlfusion.model_package import CHECKSUMS, ModelSet, load_model_set, models_folder
 from tradesentry.apps.drlfusion.trainers.base_trainer import Progress, TrainingProgress
-from tradesentry.apps.drlfusion.trainers.packaging import package, train_bars
+from tradesentry.apps.drlfusion.trainers.packaging import package, train_bars, validation_bars
 from tradesentry.apps.drlfusion.trainers.prepare import data_set_of, load_preset, preset_run
 from tradesentry.apps.drlfusion.trainers.registry import agent_of
 from tradesentry.apps.drlfusion.trainers.training_run import Study, Trained, require_all, train
@@ -119,7 +119,7 @@ def announce(study: Study) -> None:
     )
     say(
         f"{train_bars(study.data):,} bars to learn from, {' to '.join(facts['train'])} UTC; "
-        f"{study.data.validation.n_bars:,} to judge, {' to '.join(facts['validation'])} UTC"
+        f"{validation_bars(study.data):,} to judge, {' to '.join(facts['validation'])} UTC"
     )
     steps = ", ".join(f"{name} {config.steps_of(name):,}" for name in config.agents)
     say(f"steps a run: {steps}; reward {config.reward}, discount {config.gamma:g}; work in {study.folder}")
@@ -176,7 +176,6 @@ def show(trained: Trained, found: ModelSet | None, differences: list[str], *, as
         print_document(
             {
                 "runs": rows,
-                "temperature": trained.temperature,
                 "data": dict(trained.study.data.facts) | {"hash": trained.study.data.hash},
                 "figures": {name: trained.figures(name) for name in trained.policies},
                 "folder": None if found is None else str(found.folder),

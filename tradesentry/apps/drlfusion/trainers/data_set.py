@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,39 +31,26 @@ from tradesentry.apps.drlfusion.training_config import TrainingConfig
 from tradesentry.core.domain.errors import ConfigError, DataError
 from tradesentry.core.domain.records import BAR, MARKET
 
+PARTS: Final = ("train", "validation")
+LEAST_BARS: Final = 64
+"""Of a part, after the warm-up."""
 ARRAYS: Final = {"bars": BAR, "features": FEATURE, "markets": MARKET, "crosses": CROSS}
 VALIDATION_SEED: Final = 20_240_229
 """Of the starts that checkpoints are compared on: the same for every agent and seed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Bars of one part of a data set, both ends included."""
-
-    first: int
-    last: int
-
-    @property
-    def n_bars(self) -> int:
-        """Return the number of bars."""
-        return self.last - self.first + 1
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class DataSet:
-    """What training reads."""
+    """What training reads. In both parts decisions begin a warm-up after the first bar of each row."""
 
-    market: MarketData
+    train: MarketData
+    validation: MarketData
     constants: ModelConstants
     config: DrlFusionConfig
-    train: Slice
-    validation: Slice
     facts: Mapping[str, Any]
     """Symbols, source, whether it is synthetic, spans in UTC; part of a model's metadata."""
     hash: str
     limits: str = "default"
-    unit_units: float | None = None
-    """Fixes the full unit, for tasks with a known answer."""
 
     def environments(self, agent: Agent, training: TrainingConfig, *, seed: int) -> tuple[SimulationEnv, SimulationEnv]:
         """Return the environments of one run: training and validation.
@@ -74,31 +61,30 @@ class DataSet:
             seed: Root seed of the run.
         """
         reward = RewardSettings(mode=training.reward, weight=training.reward_lambda)
-        n_envs = agent.defaults(training).n_envs
         environment = self.environment(
-            self.train, n_envs=n_envs, episode_bars=training.episode_bars, reward=reward,
+            self.train, n_envs=agent.defaults(training).n_envs, episode_bars=training.episode_bars, reward=reward,
             seed=RunSeeds.of(seed).environment,
         )  # fmt: skip
-        room = self.validation.n_bars - 2
         return environment, self.environment(
-            Slice(max(0, self.validation.first - BARS_NEEDED), self.validation.last),
-            n_envs=training.validation_starts, episode_bars=min(training.episode_bars, room), seed=VALIDATION_SEED,
-        )  # fmt: skip
+            self.validation, n_envs=training.validation_starts, episode_bars=training.episode_bars, seed=VALIDATION_SEED
+        )
 
     def environment(
-        self,
-        part: Slice,
-        *,
-        n_envs: int,
-        episode_bars: int,
-        seed: int,
-        reward: RewardSettings | str = "net",
+        self, part: MarketData, *, n_envs: int, episode_bars: int, seed: int, reward: RewardSettings | str = "net"
     ) -> SimulationEnv:
-        """Return an environment on a slice; decisions begin a warm-up after its first bar."""
+        """Return an environment on a part; its episodes are shorter where the part is.
+
+        Args:
+            part: `train` or `validation`.
+            n_envs: Accounts side by side.
+            episode_bars: Longest episode.
+            seed: Of rows and starts.
+            reward: What a bar pays.
+        """
+        room = int(part.lengths.min()) - BARS_NEEDED - 1
         return SimulationEnv.of(
-            self.market, config=self.config, n_envs=n_envs, episode_bars=episode_bars, reward=reward,
-            first=part.first, last=part.last, seed=seed, constants=self.constants, limits=self.limits,
-            unit_units=self.unit_units,
+            part, config=self.config, n_envs=n_envs, episode_bars=min(episode_bars, room), reward=reward, seed=seed,
+            constants=self.constants, limits=self.limits,
         )  # fmt: skip
 
     def save(self, root: Path) -> Path:
@@ -110,10 +96,12 @@ class DataSet:
         draft = root / f".{self.hash[:32]}.{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
-        for name in ARRAYS:
-            values = getattr(self.market, name)
-            if values is not None:
-                np.save(draft / f"{name}.npy", np.ascontiguousarray(values).view(np.ndarray).view(np.uint8))
+        for part in PARTS:
+            for name in ARRAYS:
+                values = getattr(getattr(self, part), name)
+                if values is not None:
+                    plain = np.ascontiguousarray(values).view(np.ndarray)
+                    np.save(draft / f"{part}_{name}.npy", plain.view(np.uint8))
         (draft / "data.json").write_text(canonical(self._document()), encoding="utf-8")
         with contextlib.suppress(OSError):
             # Another process may have written the same set in the meantime; the content is the same.
@@ -130,86 +118,90 @@ class DataSet:
         """
         try:
             document = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-            rows = tuple(document["shape"])
-            arrays = {name: _mapped(folder, name, dtype, rows) for name, dtype in ARRAYS.items()}
+            train, validation = (_opened(folder, part, document[part]) for part in PARTS)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
                 f"{folder} is no data set of a training, or it is damaged: {error}. Delete it, and it is made again."
             ) from error
-        symbols = tuple(document["symbols"])
-        market = MarketData(
-            arrays["bars"], arrays["features"], arrays["markets"], arrays["crosses"],
-            np.array(document["lengths"], np.int64), symbols, document["is_always_open"],
-        )  # fmt: skip
         mean, scale = (np.array(values) for values in document["normalizer"])
         constants = ModelConstants(mean, scale, *document["turbulence"])
-        return cls(
-            market, constants, DrlFusionConfig.model_validate(document["config"]), Slice(*document["train"]),
-            Slice(*document["validation"]), document["facts"], document["hash"], document["limits"],
-            document["unit_units"],
-        )  # fmt: skip
+        config = DrlFusionConfig.model_validate(document["config"])
+        return cls(train, validation, constants, config, document["facts"], document["hash"], document["limits"])
 
     def _document(self) -> dict[str, Any]:
         return {
             "hash": self.hash,
-            "shape": list(self.market.bars.shape),
-            "lengths": self.market.lengths.tolist(),
-            "symbols": list(self.market.symbols),
-            "is_always_open": self.market.is_always_open,
+            "train": _shape(self.train),
+            "validation": _shape(self.validation),
             "normalizer": [self.constants.obs_mean.tolist(), self.constants.obs_scale.tolist()],
             "turbulence": [self.constants.turbulence_q90, self.constants.turbulence_q99],
             "config": self.config.model_dump(mode="json"),
-            "train": [self.train.first, self.train.last],
-            "validation": [self.validation.first, self.validation.last],
             "facts": dict(self.facts),
             "limits": self.limits,
-            "unit_units": self.unit_units,
         }
 
 
 def new_data_set(
-    market: MarketData,
+    train: MarketData,
+    validation: MarketData,
     *,
     config: DrlFusionConfig,
-    train: Slice,
-    validation: Slice,
     facts: Mapping[str, Any],
     limits: str = "default",
-    constants: ModelConstants | None = None,
-    unit_units: float | None = None,
 ) -> DataSet:
-    """Return a data set, its normalizer and gate fitted on the training slice.
+    """Return a data set, its normalizer and gate fitted on the training part.
+
+    Args:
+        train: Bars that are learned from, each row with a warm-up before them.
+        validation: Bars that checkpoints are chosen on, each row with a warm-up before them.
+        config: Configuration of the app: what is traded in training is what will be traded.
+        facts: Where the bars come from.
+        limits: Limits of the account.
+
+    Raises:
+        ConfigError: A part is too short.
+    """
+    for name, part in (("training", train), ("validation", validation)):
+        if int(part.lengths.min()) < BARS_NEEDED + LEAST_BARS:
+            raise ConfigError(
+                f"The {name} slice has {int(part.lengths.min())} bars; it needs {LEAST_BARS} after {BARS_NEEDED} bars "
+                "of warm-up. Use a longer period."
+            )
+    fitted = fit_constants(train, 0, int(train.lengths.max()) - 1)
+    digest = hashlib.sha256()
+    for part in (train, validation):
+        for array in (part.bars, part.features, part.markets):
+            digest.update(np.ascontiguousarray(array).view(np.ndarray).view(np.uint8).data)
+    own = config.model_dump(mode="json", exclude={"models", "training", "symbols"})
+    digest.update(canonical([_shape(train), _shape(validation), limits, own]).encode())
+    return DataSet(train, validation, fitted, config, facts, digest.hexdigest(), limits)
+
+
+def cut_rows(market: MarketData, spans: Sequence[tuple[int, int, int]]) -> MarketData:
+    """Return parts of a data set as one of its own.
 
     Args:
         market: Bars and features.
-        config: Configuration of the app: what is traded in training is what will be traded.
-        train: Bars that are learned from; the warm-up of the first ones included.
-        validation: Bars that checkpoints are chosen on.
-        facts: Where the bars come from.
-        limits: Limits of the account.
-        constants: Normalizer and gate instead of fitted ones, for tasks with a known answer.
-        unit_units: Fixes the full unit.
-
-    Raises:
-        ConfigError: Validation overlaps training, or one of them is too short.
+        spans: Row, first and last bar of each part, inclusive; a row may be cut into several.
     """
-    if train.last >= validation.first:
-        raise ConfigError(
-            f"Training up to bar {train.last} overlaps validation from bar {validation.first}. Leave a gap between."
-        )
-    for name, part, least in (("training", train, BARS_NEEDED + 64), ("validation", validation, 64)):
-        if part.n_bars < least:
-            raise ConfigError(f"The {name} slice has {part.n_bars} bars; it needs {least}. Use a longer period.")
-    fitted = constants or fit_constants(market, train.first, train.last)
-    digest = hashlib.sha256()
-    for array in (market.bars, market.features, market.markets):
-        digest.update(np.ascontiguousarray(array).view(np.ndarray).view(np.uint8).data)
-    shape = [
-        [train.first, train.last, validation.first, validation.last], limits, unit_units, list(market.symbols),
-        config.model_dump(mode="json", exclude={"models", "training", "symbols"}),
-    ]  # fmt: skip
-    digest.update(canonical(shape).encode())
-    return DataSet(market, fitted, config, train, validation, facts, digest.hexdigest(), limits, unit_units)
+    n_bars = max(last - first + 1 for _, first, last in spans)
+    rows = [row for row, _, _ in spans]
+
+    def cut(values: Any) -> Any:
+        out = np.zeros((len(spans), n_bars), values.dtype)
+        for i, (row, first, last) in enumerate(spans):
+            out[i, : last - first + 1] = values[row, first : last + 1]
+        return out
+
+    return MarketData(
+        bars=cut(market.bars),
+        features=cut(market.features),
+        markets=market.markets[rows].copy().view(np.recarray),
+        crosses=None if market.crosses is None else cut(market.crosses),
+        lengths=np.array([last - first + 1 for _, first, last in spans], np.int64),
+        symbols=tuple(market.symbols[row] for row in rows),
+        is_always_open=market.is_always_open,
+    )
 
 
 def purge_bars(config: DrlFusionConfig, training: TrainingConfig, *, decay: float = 0.95) -> int:
@@ -224,11 +216,29 @@ def purge_bars(config: DrlFusionConfig, training: TrainingConfig, *, decay: floa
     return max(reach, config.max_hold_bars)
 
 
-def _mapped(folder: Path, name: str, dtype: np.dtype[Any], rows: tuple[int, ...]) -> Any:
-    path = folder / f"{name}.npy"
-    if name == "crosses" and not path.is_file():
+def _shape(part: MarketData) -> dict[str, Any]:
+    """Return what is known of a part besides its arrays, in JSON types."""
+    return {
+        "shape": list(part.bars.shape),
+        "lengths": part.lengths.tolist(),
+        "symbols": list(part.symbols),
+        "is_always_open": part.is_always_open,
+    }
+
+
+def _opened(folder: Path, part: str, known: Mapping[str, Any]) -> MarketData:
+    """Return a part of a stored data set, mapped."""
+    arrays = {name: _mapped(folder / f"{part}_{name}.npy", dtype, known["shape"]) for name, dtype in ARRAYS.items()}
+    return MarketData(
+        arrays["bars"], arrays["features"], arrays["markets"], arrays["crosses"],
+        np.array(known["lengths"], np.int64), tuple(known["symbols"]), known["is_always_open"],
+    )  # fmt: skip
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], shape: Sequence[int]) -> Any:
+    if path.name.endswith("_crosses.npy") and not path.is_file():
         return None
     found = np.load(path, mmap_mode="r").view(np.ndarray).view(dtype)
-    if name == "markets":
+    if path.name.endswith("_markets.npy"):
         return found.copy().view(np.recarray)
-    return found.reshape(rows)
+    return found.reshape(shape)

@@ -14,19 +14,21 @@ import numpy as np
 from tradesentry.apps.drlfusion.agents.base_agent import Float32Array
 from tradesentry.apps.drlfusion.agents.proposals import Network
 from tradesentry.apps.drlfusion.drift import reference_of
-from tradesentry.apps.drlfusion.layout import AGENTS, BARS_NEEDED
+from tradesentry.apps.drlfusion.envs.market_data import MarketData
+from tradesentry.apps.drlfusion.layout import BARS_NEEDED
 from tradesentry.apps.drlfusion.model_file import N_GOLDEN, Model
 from tradesentry.apps.drlfusion.model_package import ModelSet, new_model, write_model_set
 from tradesentry.apps.drlfusion.trainers.base_trainer import TrainedPolicy
 from tradesentry.apps.drlfusion.trainers.data_set import DataSet
 from tradesentry.apps.drlfusion.trainers.training_run import (
     SAMPLE_SEED,
+    Selection,
     Trained,
     deciding,
     require_all,
     sample,
-    validation_slice,
 )
+from tradesentry.apps.drlfusion.training_config import ALGORITHMS
 
 NOTICE: Final = (
     "Trained on generated prices with a pattern we planted. It shows that the machinery works and has no reason to "
@@ -35,12 +37,15 @@ NOTICE: Final = (
 """Goes wherever a set that was trained on generated prices is used."""
 
 
-def package(trained: Trained, folder: Path, *, notice: str | None = None) -> ModelSet:
-    """Write the chosen policies of a study as a model set and return it as read back.
+def package(
+    trained: Trained, folder: Path, *, selected: Selection | None = None, notice: str | None = None
+) -> ModelSet:
+    """Write one run of each agent as a model set and return it as read back.
 
     Args:
         trained: The finished study, with all four agents.
         folder: Created when absent; a set that lies there is replaced.
+        selected: The runs; the best of each agent when None.
         notice: What to tell whoever uses the set; that of generated prices when None and the data are synthetic.
 
     Raises:
@@ -48,16 +53,12 @@ def package(trained: Trained, folder: Path, *, notice: str | None = None) -> Mod
         ModelRefused: The models do not make a set.
     """
     require_all(trained.study.config)
-    return write_model_set(folder, models_of(trained, notice=notice))
-
-
-def models_of(trained: Trained, *, notice: str | None = None) -> list[Model]:
-    """Return the models of the chosen policies, in the order of the ensemble. Arguments as `package`."""
-    data, chosen = trained.study.data, trained.chosen
+    data, runs = trained.study.data, selected or trained.best()
     said = notice if notice is not None else NOTICE if data.facts.get("is_synthetic", True) else ""
-    networks = trained.networks()
+    networks = runs.networks()
     golden = _golden(data, networks["ppo"])
-    return [_model(trained, chosen[name], networks[name], golden, said) for name in AGENTS]
+    models = [_model(trained, runs.policies[name], networks[name], golden, said) for name in ALGORITHMS]
+    return write_model_set(folder, models)
 
 
 def _model(trained: Trained, policy: TrainedPolicy, network: Network, golden: Float32Array, notice: str) -> Model:
@@ -95,12 +96,21 @@ def _meta(trained: Trained, policy: TrainedPolicy) -> dict[str, Any]:
 
 def _golden(data: DataSet, network: Network) -> Float32Array:
     """Return the observations whose shares the models carry: spread evenly over validation, some with a position."""
-    met = sample(data, validation_slice(data), deciding(network), seed=SAMPLE_SEED)
+    met = sample(data, data.validation, deciding(network), seed=SAMPLE_SEED)
     picked = np.linspace(0, len(met) - 1, N_GOLDEN).astype(np.int64)
     return np.ascontiguousarray(met[picked])
 
 
 def train_bars(data: DataSet) -> int:
     """Return the number of bars that were learned from, over all markets without their mirrors."""
-    n_markets = sum(not name.startswith("-") for name in data.market.symbols)
-    return n_markets * (data.train.n_bars - BARS_NEEDED)
+    return _n_bars(data.train)
+
+
+def validation_bars(data: DataSet) -> int:
+    """Return the number of bars that judged, over all markets without their mirrors."""
+    return _n_bars(data.validation)
+
+
+def _n_bars(part: MarketData) -> int:
+    own = [not name.startswith("-") for name in part.symbols]
+    return int((part.lengths[own] - BARS_NEEDED).sum())

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from tradesentry.apps.drlfusion.envs.market_data import MarketData, market_data
 from tradesentry.apps.drlfusion.layout import BARS_NEEDED
-from tradesentry.apps.drlfusion.trainers.data_set import DataSet, Slice, new_data_set, purge_bars
+from tradesentry.apps.drlfusion.trainers.data_set import LEAST_BARS, DataSet, cut_rows, new_data_set, purge_bars
 from tradesentry.apps.drlfusion.training_config import TrainingConfig
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, resolve_run
+from tradesentry.backtest.studies.walks import FitWindow
 from tradesentry.core.domain.errors import DataError
 from tradesentry.core.market.bars import utc_text
 from tradesentry.core.utils.config_loader import load_config
@@ -86,20 +88,53 @@ def data_set_of(
         folder: Where features are kept, to be mapped by several processes.
 
     Raises:
-        ConfigError: The run is too short.
+        DataError: The run is too short.
     """
     config: Any = run.config
     market = market_data(run, folder=folder)
     wanted = validation_bars or max(500, round(DEFAULT_VALIDATION * int(market.lengths.min())))
     train, validation = cut(market, validation_bars=wanted, gap=purge_bars(config, training))
-    facts = facts_of(run, market, train, validation)
-    return new_data_set(
-        market, config=config, train=train, validation=validation, facts=facts, limits=run.settings.limits
-    )
+    facts = facts_of(run, train, validation)
+    return new_data_set(train, validation, config=config, facts=facts, limits=run.settings.limits)
 
 
-def cut(market: MarketData, *, validation_bars: int, gap: int) -> tuple[Slice, Slice]:
-    """Return the slices of training and validation.
+def data_set_of_windows(train: FitWindow, validation: FitWindow) -> DataSet:
+    """Return the data set of a fold of a walk-forward.
+
+    Args:
+        train: What may be learned from, and the bars to warm up on.
+        validation: What judges, and the bars to warm up on.
+
+    Raises:
+        DataError: Nothing is left to learn from.
+    """
+    config: Any = train.run.config
+    features = train.folder / "features"
+    whole = market_data(train.run, folder=features)
+    spans = [
+        (row, first, last)
+        for row, length in enumerate(whole.lengths)
+        for first, last in (_piece(whole.bars["open_ns"][row, :length], *piece.bounds) for piece in train.pieces)
+        if last - first > BARS_NEEDED + LEAST_BARS
+    ]
+    if not spans:
+        raise DataError(
+            f"Fold {train.fold.index + 1} has no stretch of {BARS_NEEDED + LEAST_BARS} bars to train on. Lengthen "
+            "--train."
+        )
+    learned, judged = cut_rows(whole, spans), market_data(validation.run, folder=features)
+    facts = facts_of(train.run, learned, judged)
+    return new_data_set(learned, judged, config=config, facts=facts, limits=train.run.settings.limits)
+
+
+def _piece(opens: npt.NDArray[np.int64], start_ns: int, end_ns: int) -> tuple[int, int]:
+    """Return first bar, warm-up included, and last bar of a stretch of time."""
+    first, end = (int(np.searchsorted(opens, moment)) for moment in (start_ns, end_ns))
+    return max(0, first - BARS_NEEDED), end - 1
+
+
+def cut(market: MarketData, *, validation_bars: int, gap: int) -> tuple[MarketData, MarketData]:
+    """Return the parts that are learned from and that judge.
 
     Args:
         market: Bars; all rows are cut at the same moment.
@@ -112,19 +147,20 @@ def cut(market: MarketData, *, validation_bars: int, gap: int) -> tuple[Slice, S
     shortest = int(np.argmin(market.lengths))
     n = int(market.lengths[shortest])
     begin = n - validation_bars
-    if begin - gap <= BARS_NEEDED:
+    if begin - gap <= BARS_NEEDED + LEAST_BARS:
         raise DataError(
             f"{n:,} bars leave nothing to train on before {validation_bars:,} bars of validation, a gap of {gap} and a "
             f"warm-up of {BARS_NEEDED}. Use a longer period."
         )
     moment = market.bars["open_ns"][shortest, begin]
-    firsts = [
-        int(np.searchsorted(market.bars["open_ns"][row, :length], moment)) for row, length in enumerate(market.lengths)
-    ]
-    return Slice(0, min(firsts) - gap - 1), Slice(max(firsts), n - 1)
+    rows = [(row, int(length)) for row, length in enumerate(market.lengths)]
+    firsts = [int(np.searchsorted(market.bars["open_ns"][row, :length], moment)) for row, length in rows]
+    train = [(row, 0, first - gap - 1) for (row, _), first in zip(rows, firsts, strict=True)]
+    judged = [(row, max(0, first - BARS_NEEDED), n - 1) for (row, n), first in zip(rows, firsts, strict=True)]
+    return cut_rows(market, train), cut_rows(market, judged)
 
 
-def facts_of(run: ResolvedRun, market: MarketData, train: Slice, validation: Slice) -> Mapping[str, Any]:
+def facts_of(run: ResolvedRun, train: MarketData, validation: MarketData) -> Mapping[str, Any]:
     """Return where the bars come from, for the metadata of models."""
     traded = run.data.series[: run.data.n_traded]
     given = traded[0].source or run.settings.source
@@ -132,13 +168,14 @@ def facts_of(run: ResolvedRun, market: MarketData, train: Slice, validation: Sli
         "source": run.settings.source if traded[0].is_synthetic else given,
         "is_synthetic": any(series.is_synthetic for series in traded),
         "symbols": [series.symbol for series in traded],
-        "train": _span(market, Slice(train.first + BARS_NEEDED, train.last)),
-        "validation": _span(market, validation),
+        "train": _span(train),
+        "validation": _span(validation),
         "costs": {"profile": run.settings.costs, "scale": run.settings.cost_scale},
     }
 
 
-def _span(market: MarketData, part: Slice) -> list[str]:
-    """Return first open and last close of a slice, UTC."""
-    bars = market.bars[0]
-    return [utc_text(int(bars["open_ns"][part.first])), utc_text(int(bars["close_ns"][part.last]))]
+def _span(part: MarketData) -> list[str]:
+    """Return the first open after the warm-up and the last close of a part, UTC."""
+    opens = [int(part.bars["open_ns"][row, BARS_NEEDED]) for row in range(len(part.lengths))]
+    closes = [int(part.bars["close_ns"][row, length - 1]) for row, length in enumerate(part.lengths)]
+    return [utc_text(min(opens)), utc_text(max(closes))]

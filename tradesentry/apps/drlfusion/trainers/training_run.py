@@ -5,6 +5,7 @@ highest validation score; the temperature of DQN, matched to PPO's certainty; th
 reported with its score, not only the packaged one.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any, Final
 import numpy as np
 
 from tradesentry.apps.drlfusion.agents.base_agent import Float32Array
-from tradesentry.apps.drlfusion.agents.proposals import Network
-from tradesentry.apps.drlfusion.layout import AGENTS, BARS_NEEDED, Head
-from tradesentry.apps.drlfusion.trainers.base_trainer import Progress, TrainedPolicy
+from tradesentry.apps.drlfusion.agents.proposals import Network, Quartet
+from tradesentry.apps.drlfusion.configs.drlfusion_config import DrlFusionConfig
+from tradesentry.apps.drlfusion.envs.market_data import MarketData
+from tradesentry.apps.drlfusion.layout import AGENTS, Head
+from tradesentry.apps.drlfusion.trainers.base_trainer import Look, Progress, TrainedPolicy
 from tradesentry.apps.drlfusion.trainers.cells import Cell, CellStore, train_cells
-from tradesentry.apps.drlfusion.trainers.data_set import VALIDATION_SEED, DataSet, Slice
-from tradesentry.apps.drlfusion.trainers.evaluation import FloatArray, snapped
+from tradesentry.apps.drlfusion.trainers.data_set import VALIDATION_SEED, DataSet
+from tradesentry.apps.drlfusion.trainers.evaluation import FloatArray, evaluate, snapped
 from tradesentry.apps.drlfusion.trainers.temperature import fit_temperature, mean_entropy
 from tradesentry.apps.drlfusion.training_config import Algorithm, TrainingConfig
 from tradesentry.backtest.metrics.seeds import iqm_interval
@@ -26,6 +29,8 @@ from tradesentry.core.domain.errors import ConfigError
 
 DATA_FOLDER: Final = "data"
 CELL_FOLDER: Final = "cells"
+LOOK_STARTS: Final = 64
+LOOK_BARS: Final = 256
 SAMPLE_SEED: Final = 20_231_117
 """Of the starts that observations are collected from."""
 SAMPLE_STEPS: Final = 64
@@ -61,28 +66,54 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """One run of each agent, to be asked, judged or packaged together."""
+
+    data: DataSet
+    policies: Mapping[Algorithm, TrainedPolicy]
+    temperature: float
+    """Of DQN's action values, at which it is as certain as PPO; 1 without one of them."""
+
+    def networks(self) -> dict[str, Network]:
+        """Return the networks by agent, ready to be asked."""
+        return {
+            name: Network(run.tensors, run.head, temperature=self.temperature if run.head is Head.VALUES else 1.0)
+            for name, run in self.policies.items()
+        }
+
+    def look(self, config: DrlFusionConfig | None = None) -> Look:
+        """Return what the vote of all four comes to on validation.
+
+        Args:
+            config: Rule and thresholds; those of the data set when None.
+        """
+        vote = Quartet(self.networks(), config or self.data.config)
+        environment = self.data.environment(
+            self.data.validation, n_envs=LOOK_STARTS, episode_bars=LOOK_BARS, seed=VALIDATION_SEED
+        )
+        return evaluate(environment, lambda observations: snapped(vote.wish(observations)))
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """What a study came to."""
 
     study: Study
     policies: Mapping[Algorithm, Sequence[TrainedPolicy]]
     """Every run by agent, in the order of seeds."""
-    temperature: float
-    """Of DQN's action values; 1 without a DQN and a PPO."""
 
     @property
     def chosen(self) -> dict[Algorithm, TrainedPolicy]:
         """Return the run of each agent with the highest validation score; the first of equals."""
         return {name: max(runs, key=lambda run: run.score) for name, runs in self.policies.items()}
 
-    def networks(self) -> dict[Algorithm, Network]:
-        """Return the chosen networks, ready to be asked."""
-        return {name: self.network(policy) for name, policy in self.chosen.items()}
+    def best(self) -> Selection:
+        """Return the best run of each agent."""
+        return selection(self.study.data, self.chosen)
 
-    def network(self, policy: TrainedPolicy) -> Network:
-        """Return a policy ready to be asked, with the temperature of the study."""
-        temperature = self.temperature if policy.head is Head.VALUES else 1.0
-        return Network(policy.tensors, policy.head, temperature=temperature)
+    def of_seed(self, index: int) -> Selection:
+        """Return the runs of one seed, by its place among the seeds."""
+        return selection(self.study.data, {name: runs[index] for name, runs in self.policies.items()})
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per run for tables: agent, seed, score, whether it was kept."""
@@ -105,11 +136,10 @@ class Trained:
     def figures(self, name: Algorithm) -> dict[str, Any]:
         """Return the validation figures of an agent over its seeds, in JSON types."""
         runs = self.policies[name]
-        means = [run.looks[run.best].mean for run in runs]
-        found = iqm_interval([means])
+        found = iqm_interval([[run.looks[run.best].mean for run in runs]])
         return {
             "validation_net_per_bar_iqm": found.value,
-            "validation_net_per_bar_interval": [found.low, found.high],
+            "validation_net_per_bar_interval": [found.low, found.high] if math.isfinite(found.low) else None,
             "validation_scores": [run.score for run in runs],
             "validation_turnover": self.chosen[name].looks[self.chosen[name].best].turnover,
             "n_trials": len(runs),
@@ -132,7 +162,7 @@ def train(study: Study, *, processes: int = 1, progress: Progress) -> Trained:
     policies: dict[Algorithm, list[TrainedPolicy]] = {}
     for cell in cells:
         policies.setdefault(cell.algorithm, []).append(results[cell.key])
-    return Trained(study, policies, _temperature(study.data, policies))
+    return Trained(study, policies)
 
 
 def require_all(config: TrainingConfig) -> None:
@@ -149,19 +179,18 @@ def require_all(config: TrainingConfig) -> None:
         )
 
 
-def sample(data: DataSet, part: Slice, decide: Callable[[Float32Array], FloatArray], *, seed: int) -> Float32Array:
-    """Return observations met when deciding so on a slice, shape (n, 28).
+def sample(data: DataSet, part: MarketData, decide: Callable[[Float32Array], FloatArray], *, seed: int) -> Float32Array:
+    """Return observations met when deciding so, shape (n, 28).
 
     Args:
         data: The data set.
-        part: Bars; decisions begin a warm-up after the first.
+        part: Its training or validation.
         decide: Targets for observations.
         seed: Of the starts.
     """
-    n_steps = min(SAMPLE_STEPS, part.n_bars - BARS_NEEDED - 2)
-    environment = data.environment(part, n_envs=64, episode_bars=n_steps, seed=seed)
+    environment = data.environment(part, n_envs=64, episode_bars=SAMPLE_STEPS, seed=seed)
     seen = [environment.reset(seed=seed).copy()]
-    for _ in range(n_steps - 1):
+    for _ in range(SAMPLE_STEPS - 1):
         seen.append(environment.step(decide(seen[-1]))[0].copy())
     return np.concatenate(seen)
 
@@ -171,23 +200,23 @@ def deciding(network: Network) -> Callable[[Float32Array], FloatArray]:
     return lambda observations: snapped(network.propose(observations).p)
 
 
-def validation_slice(data: DataSet) -> Slice:
-    """Return the validation bars with the warm-up that may be read before them."""
-    return Slice(max(0, data.validation.first - BARS_NEEDED), data.validation.last)
+def selection(data: DataSet, policies: Mapping[Algorithm, TrainedPolicy]) -> Selection:
+    """Return runs that belong together, DQN with the temperature at which it is as certain as PPO on validation.
 
-
-def _temperature(data: DataSet, policies: Mapping[Algorithm, Sequence[TrainedPolicy]]) -> float:
-    """Return the temperature at which DQN is as certain as PPO on validation; 1 where one of them is missing."""
+    Args:
+        data: What they were trained on.
+        policies: One run per agent.
+    """
     if "dqn" not in policies or "ppo" not in policies:
-        return 1.0
-    best = {name: max(policies[name], key=lambda run: run.score) for name in ("ppo", "dqn")}
-    ppo = Network(best["ppo"].tensors, best["ppo"].head)
-    dqn = Network(best["dqn"].tensors, best["dqn"].head)
-    observations = sample(data, validation_slice(data), deciding(ppo), seed=VALIDATION_SEED)
+        return Selection(data, policies, 1.0)
+    ppo = Network(policies["ppo"].tensors, policies["ppo"].head)
+    dqn = Network(policies["dqn"].tensors, policies["dqn"].head)
+    observations = sample(data, data.validation, deciding(ppo), seed=VALIDATION_SEED)
 
     def entropy_at(temperature: float) -> float:
         dqn.temperature = temperature
         return mean_entropy(dqn.propose(observations).pi)
 
+    found = fit_temperature(entropy_at, mean_entropy(ppo.propose(observations).pi))
     # Rounded, so that the last digit does not depend on the order in which a machine sums.
-    return float(f"{fit_temperature(entropy_at, mean_entropy(ppo.propose(observations).pi)):.6g}")
+    return Selection(data, policies, float(f"{found:.6g}"))
