@@ -52,6 +52,8 @@ OPEN_GATES: Final = GateSettings(
 RARE: Final = PollSettings(
     in_flight_seconds=60.0, heartbeat_seconds=60.0, orders_seconds=600.0, trades_seconds=600.0, guards_seconds=3_600.0
 )
+PACED: Final = RARE.model_copy(update={"heartbeat_seconds": 1.0})
+"""Somebody may be watching: the equity curve has about a point a bar."""
 LOCKS: Final = "locks"
 """Key of a run's limits under which its rules for pauses stand."""
 
@@ -109,8 +111,14 @@ async def desk_of(
         alert=alert,
         wait_seconds=claim.wait_seconds(MAX_SEND_SECONDS),
     )  # fmt: skip
-    polls = Polls(account.broker, orders, recovery, account.clock, RARE if account.is_replay else PollSettings())
+    polls = Polls(account.broker, orders, recovery, account.clock, _poll_settings(account))
     return Desk(gates, orders, recovery, polls)
+
+
+def _poll_settings(account: OpenAccount) -> PollSettings:
+    if not account.is_replay:
+        return PollSettings()
+    return PACED if account.is_paced else RARE
 
 
 def _gates_of(account: OpenAccount, alert: Callable[[str, str], None]) -> LiveGates:

@@ -26,9 +26,9 @@ from tradesentry.core.domain.records import MARKET
 from tradesentry.core.domain.venue import VenueInstrument
 from tradesentry.core.execution.matching import MATCHING
 from tradesentry.core.execution.setup import currency_table, fill_conversion, fill_market, new_account, new_rules
-from tradesentry.core.market.bars import timeframe_ns
+from tradesentry.core.market.bars import timeframe_ns, to_ns
 from tradesentry.core.market.calendar import CalendarSpec, build_calendar
-from tradesentry.core.market.feeds import ReplayClock, ReplayFeed
+from tradesentry.core.market.feeds import Instant, ReplayClock, ReplayFeed
 from tradesentry.core.market.instruments import canonical_symbol, instrument
 from tradesentry.core.strategy.live_memory import LiveSetup
 from tradesentry.core.strategy.run_rules import rules_of
@@ -64,12 +64,21 @@ async def _open_replay(o: Opening, settings: PaperSettings, symbols: Sequence[st
     first_ns = min(int(series.bars["open_ns"][0]) for series in data.series)
     last_ns = max(int(series.bars["close_ns"][-1]) for series in data.series)
     setup = setup_of(settings, items, converts=converts, last_ns=last_ns, first_ns=first_ns)
-    clock = ReplayClock(o.clock, first_ns)
+    past_ns = to_ns(settings.trade_from) or 0
+    clock = ReplayClock(o.clock, max(first_ns, past_ns))
     broker = await _paper_broker(o, settings, setup, clock, fills_on="bar")
     clock.move_to(broker.venue.now_ns)
-    replay = ReplayFeed({series.symbol: series.bars for series in data.series}, clock, speed=settings.speed)
-    feed = PaperFeed(replay, broker)
-    return OpenAccount(broker, feed, clock, setup, "paper", is_replay=True, n_instants=feed.n_instants)
+    bars = {series.symbol: series.bars for series in data.series}
+    feed = PaperFeed(ReplayFeed(bars, clock, speed=settings.speed, since_ns=past_ns), broker)
+
+    def past(until_ns: int) -> list[Instant]:
+        """Return the bars before a run's first decision."""
+        return list(ReplayFeed(bars, clock).known(max(until_ns, past_ns)))
+
+    return OpenAccount(
+        broker, feed, clock, setup, "paper", is_replay=True, is_paced=settings.is_paced,
+        past=past if past_ns else None, n_instants=feed.n_instants,
+    )  # fmt: skip
 
 
 def _replay_data(settings: PaperSettings, symbols: Sequence[str]) -> MarketData:

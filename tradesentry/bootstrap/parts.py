@@ -15,7 +15,7 @@ from tradesentry.core.domain.instruments import Instrument
 from tradesentry.core.execution.journal_rows import Lease
 from tradesentry.core.execution.setup import conversion_symbols, cost_profile, limit_profile
 from tradesentry.core.market.bars import DAY_NS, to_ns
-from tradesentry.core.market.feeds import BarFeed, PolledFeed
+from tradesentry.core.market.feeds import BarFeed, Instant, PolledFeed
 from tradesentry.core.market.news import load_news
 from tradesentry.core.strategy.live_memory import LiveRunSpec, LiveSetup
 from tradesentry.database.repositories.agents import AgentRoster, LinkRecord
@@ -85,6 +85,10 @@ class OpenAccount:
     environment: str
     """paper, practice or live."""
     is_replay: bool = False
+    is_paced: bool = False
+    """A replay in time with a clock."""
+    past: Callable[[int], list[Instant]] | None = None
+    """The bars that closed up to a time, ns UTC, for strategies that remember nothing; None: they begin without."""
     n_instants: int = 0
     """How many instants a replay has; 0 where nobody knows."""
     background: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ from tradesentry.workers.alerting import Alerting, delivered
 from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, end_with_supervisor, installation_id
 from tradesentry.workers.monitors import watching
-from tradesentry.workers.run_commands import HomeOption
+from tradesentry.workers.options import HomeOption
 from tradesentry.workers.session import AccountSession, SessionOptions
 from tradesentry.workers.supervisor import Child, Supervisor
 
@@ -72,6 +72,9 @@ def run(
     keep_entries: Annotated[bool, typer.Option("--keep-entries", help="Leave resting entries at the venue.")] = False,
     metrics_port: Annotated[int | None, typer.Option(help="Loopback port of the metrics; 0 any.", min=0)] = None,
     supervise: Annotated[int, typer.Option(help="Keep so many agents alive instead of being one.", min=0)] = 0,
+    is_managed: Annotated[
+        bool, typer.Option("--managed", hidden=True, help="The database is prepared, and a relay delivers alerts.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Be an agent until Ctrl-C, or keep several alive."""
@@ -80,7 +83,8 @@ def run(
     names = brokers_of(brokers)
     url = None if settings.database_url is None else settings.database_url.get_secret_value()
     with open_server(folder, database_url=url, bin_dir=settings.pg_bin) as server, driver_errors():
-        server.initialize()
+        if not is_managed:
+            server.initialize()
         if supervise:
             code = asyncio.run(_supervise(folder, slot, supervise, names, max_accounts, keep_entries))
         else:
@@ -95,13 +99,15 @@ def run(
                 keep_entries=keep_entries,
             )
             with Slot(folder, f"agent-{slot}", wait_seconds=SLOT_SECONDS):
-                asyncio.run(_work(server, settings, place, metrics_port))
+                asyncio.run(_work(server, settings, place, metrics_port, is_managed))
             code = 0
     if code:
         raise typer.Exit(code)
 
 
-async def _work(server: Server, settings: Settings, place: AgentSettings, metrics_port: int | None) -> None:
+async def _work(
+    server: Server, settings: Settings, place: AgentSettings, metrics_port: int | None, is_managed: bool
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
@@ -119,7 +125,9 @@ async def _work(server: Server, settings: Settings, place: AgentSettings, metric
                 heartbeat_url=settings.heartbeat_url,
                 name=f"agent {place.owner}",
             ) as monitors,
-            delivered(server.url(RELAY), notifier, clock, settings=settings, metrics=monitors.metrics),
+            nullcontext()
+            if is_managed
+            else delivered(server.url(RELAY), notifier, clock, settings=settings, metrics=monitors.metrics),
         ):
             options = SessionOptions(metrics=monitors.metrics)
 

@@ -15,7 +15,7 @@ from tradesentry.core.monitoring.alerts import AlertSink, direct_alerts, masked,
 from tradesentry.core.monitoring.metrics_collector import MetricsCollector
 from tradesentry.core.utils.notifier import Notifier
 from tradesentry.settings import Settings
-from tradesentry.workers.monitors import deliver_alerts
+from tradesentry.workers.relay import deliver_alerts
 
 
 def show(code: str, text: str) -> None:
@@ -33,6 +33,13 @@ class Alerting:
 
     def __init__(self, notifier: Notifier, shown: AlertSink = show) -> None:
         self._notifier, self._shown = notifier, shown
+        self._told: set[str] = set()
+
+    def is_first(self, key: str) -> bool:
+        """Say whether this process has not been asked about `key` before: what is told once in its life."""
+        is_new = key not in self._told
+        self._told.add(key)
+        return is_new
 
     def direct(self, account: str = "") -> AlertSink:
         """Return a sink for what is not in the outbox: it is shown and sent.

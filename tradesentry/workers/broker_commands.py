@@ -36,7 +36,8 @@ from tradesentry.core.domain.money import ZERO
 from tradesentry.core.execution.journal_rows import json_value
 from tradesentry.database.accounts import AccountRow
 from tradesentry.settings import Settings, load_settings
-from tradesentry.workers.run_commands import HomeOption, opened_accounts
+from tradesentry.workers.options import HomeOption
+from tradesentry.workers.run_commands import opened_accounts
 
 app = typer.Typer(no_args_is_help=True, help="Speak with a venue directly.", rich_markup_mode=None)
 VENUES: Final = ("oanda", "mt5")

@@ -50,7 +50,8 @@ from tradesentry.workers.default_command import RunsByDefault
 from tradesentry.workers.lifeline import Slot, installation_id
 from tradesentry.workers.live_plan import LivePlan, confirm, plan_of
 from tradesentry.workers.monitors import watching
-from tradesentry.workers.run_commands import HomeOption, flatten, halt, pause, rearm, resume, status, stop
+from tradesentry.workers.options import HomeOption
+from tradesentry.workers.run_commands import flatten, halt, pause, rearm, resume, status, stop
 from tradesentry.workers.session import AccountSession, SessionOptions
 
 SHOW_SECONDS = 0.5

@@ -15,7 +15,6 @@ import httpx
 
 from tradesentry.core.broker.base_broker import BaseBroker, StreamsHeard
 from tradesentry.core.domain.clock import Clock
-from tradesentry.core.domain.errors import JournalUnavailable
 from tradesentry.core.domain.live_account import AccountChange, LiveOrder, MoneyMoved, OrderMoved
 from tradesentry.core.domain.live_orders import Effect, Evidence, OrderStatus
 from tradesentry.core.domain.money import ZERO
@@ -34,14 +33,9 @@ from tradesentry.core.monitoring.invariants import InvariantMonitor, LimitUse, V
 from tradesentry.core.monitoring.metrics_collector import AccountMetrics, MetricsCollector, MetricsServer, summary
 from tradesentry.core.monitoring.trade_tracker import TradeTracker
 from tradesentry.core.utils.logger import get_logger
-from tradesentry.core.utils.notifier import Notifier
-from tradesentry.database.repositories.outbox import PostgresOutbox
-from tradesentry.database.session import create_pool
 
 _log = get_logger(__name__)
 REFRESH_SECONDS: Final = 1.0
-AWAY_SECONDS: Final = 5.0
-"""Until a database that went away is asked again."""
 NS: Final = 1e9
 DRIFT: Final = 1.05
 """Prices move between the gate and the look; beyond that a limit was not kept."""
@@ -280,46 +274,3 @@ async def _show_lag(clock: Clock, metrics: MetricsCollector, lag: LoopLag) -> No
     while True:
         await clock.sleep(REFRESH_SECONDS)
         metrics.set_loop_lag(lag.take_worst())
-
-
-async def deliver_alerts(
-    url: str,
-    notifier: Notifier,
-    clock: Clock,
-    *,
-    second: Notifier | None = None,
-    on_pending: Callable[[int], None] | None = None,
-) -> None:
-    """Deliver the outbox's alerts until canceled, as the one process of the installation that does; others wait.
-
-    Args:
-        url: Address of the database for `ts_relay`.
-        notifier: The first channel.
-        clock: Time.
-        second: The channel for what nobody acknowledges.
-        on_pending: Told how many alerts wait: `MetricsCollector.set_alerts_pending`.
-    """
-    pool = None
-    while pool is None:
-        try:
-            pool = await create_pool(url, n_connections=3)
-        except JournalUnavailable as error:
-            await _wait_for_outbox(clock, error)
-    outbox = PostgresOutbox(pool)
-    delivery = AlertDelivery(outbox, notifier, clock, second=second, on_pending=on_pending)
-    try:
-        while True:
-            try:
-                async with outbox.alone() as is_alone:
-                    while is_alone():
-                        await delivery.deliver_due()
-                        await clock.sleep(REFRESH_SECONDS)
-            except JournalUnavailable as error:
-                await _wait_for_outbox(clock, error)
-    finally:
-        pool.terminate()
-
-
-async def _wait_for_outbox(clock: Clock, error: JournalUnavailable) -> None:
-    _log.warning("outbox_unreadable", code=error.code)
-    await clock.sleep(AWAY_SECONDS)

@@ -17,8 +17,8 @@ from tradesentry.database.roles import APP
 from tradesentry.database.server import open_server
 from tradesentry.database.session import driver_errors
 from tradesentry.settings import load_settings
+from tradesentry.workers.options import HomeOption
 
-HomeOption = Annotated[Path | None, typer.Option("--home", help="Folder of the installation (TRADESENTRY_HOME).")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Strategy, or id of the run.")]
 AccountOption = Annotated[str | None, typer.Option("--account", help="Account, where several trade that strategy.")]
 ConfirmOption = Annotated[str | None, typer.Option("--confirm", help="The account, to show that it is meant.")]

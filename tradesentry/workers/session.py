@@ -17,7 +17,7 @@ from tradesentry.bootstrap.paper import Figures, figures_of
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.domain.clock import Clock, within
 from tradesentry.core.domain.errors import BrokerError, TradeSentryError
-from tradesentry.core.execution.journal_rows import Claim
+from tradesentry.core.execution.journal_rows import Claim, LiveState
 from tradesentry.core.execution.journal_timing import timed
 from tradesentry.core.execution.lease import SelfFence
 from tradesentry.core.execution.live_locks import LockBoard
@@ -31,6 +31,7 @@ from tradesentry.core.utils.logger import get_logger
 from tradesentry.database.repositories.agents import LinkRecord
 from tradesentry.settings import Settings
 from tradesentry.workers.alerting import Alerting
+from tradesentry.workers.gap import AGENT_LOST, gap_payload, tell_of_gap
 from tradesentry.workers.monitors import AccountMonitors
 from tradesentry.workers.session_feed import SessionFeed
 from tradesentry.workers.session_runs import AccountRuns, cancel_entries, is_open
@@ -123,7 +124,8 @@ class AccountSession:
         self._idle.clear()
         try:
             desk = await self._open()
-            await desk.recovery.recover("start" if self._claim.old_owner is None else "takeover")
+            state = await desk.recovery.recover("start" if self._claim.old_owner is None else "takeover")
+            await self._tell_of_gap(desk, state)
             self._watch(desk)
             while not self._stop.is_set():
                 self._end.clear()
@@ -141,6 +143,7 @@ class AccountSession:
         if is_replayed(self.link):
             self._stores = Stores.over(self._stores.pool, is_synced=False)
             self._runs = AccountRuns(self._stores.runs, self._lease)
+        self._runs.environment = self.link.environment
         specs, _ = specs_of(await self._runs.wanted())
         self._measure(specs)
         self._account = await open_account(
@@ -154,6 +157,18 @@ class AccountSession:
         )  # fmt: skip
         self._background = [asyncio.ensure_future(work()) for work in self._account.background]
         return self._desk
+
+    async def _tell_of_gap(self, desk: Desk, state: LiveState) -> None:
+        """Tell the owner if nobody traded the account before us; a replay without a pace has nobody who waits."""
+        account, _ = self._parts()
+        payload = gap_payload(
+            self._claim, now_ns=self._clock.now_ns(), state=state, trades=tuple(desk.orders.book.trades.values())
+        )
+        if payload is None or (account.is_replay and not account.is_paced):
+            return
+        if self._alerts.is_first(f"gap:{self._lease.account_id}:{self._lease.epoch}"):
+            await tell_of_gap(self._stores.journal, self._claim, payload)
+            self._alerts.stored(str(self._lease.account_id))(AGENT_LOST, payload["text"])
 
     def _measure(self, specs: Sequence[LiveRunSpec]) -> None:
         """Measure the account from its first commit on; a replay is watched by nobody."""
@@ -216,6 +231,8 @@ class AccountSession:
                 n_bars = spec.strategy.bars_needed(spec.config)
                 start_ns = now_ns - WEEKEND_FACTOR * (n_bars + 1) * timeframe_ns(spec.config.timeframe)
                 orchestrator.warm(spec.run_id, await account.feed.past(start_ns, newest or now_ns))
+            elif account.past is not None:
+                orchestrator.warm(spec.run_id, account.past(newest or 0))
         if newest:
             feed.start_after(newest)
 

@@ -15,7 +15,7 @@ from tradesentry.core.utils.notifier import DeliveryPolicy, Notifier, Severity
 from tradesentry.database.repositories.outbox import PostgresOutbox, acknowledge
 from tradesentry.database.roles import AGENT, APP, RELAY
 from tradesentry.database.session import create_engine, create_pool, tenant_session
-from tradesentry.workers.monitors import deliver_alerts
+from tradesentry.workers.relay import deliver_alerts
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

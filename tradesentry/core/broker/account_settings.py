@@ -30,6 +30,9 @@ class PaperSettings(FrozenModel):
     symbols: tuple[str, ...] = Field((), description="Markets of the account.")
     from_: str | int | None = Field(None, description="First open of a replay, ISO date or ns UTC.")
     to: str | int | None = Field(None, description="Opens at or after it are left out.")
+    trade_from: str | int | None = Field(
+        None, description="Bars that close up to it are the past: shown to strategies, traded by nobody."
+    )
     speed: float = Field(0.0, ge=0, le=1e6, description="0: as fast as it goes; else multiples of the bars' time.")
     catalog: Path | None = Field(None, description="Catalog folder.")
     news: Path | None = Field(None, description="News calendar file.")
@@ -38,6 +41,11 @@ class PaperSettings(FrozenModel):
     def is_replay(self) -> bool:
         """Whether the prices are known bars and not a venue's."""
         return self.prices not in VENUE_PRICES
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether known bars come in time with a clock, so that somebody may be watching."""
+        return self.is_replay and self.speed > 0
 
 
 class VenueSettings(FrozenModel):

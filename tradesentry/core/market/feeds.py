@@ -94,7 +94,8 @@ class ReplayFeed:
     Args:
         bars: BAR arrays by symbol, each sorted.
         clock: Set to the close of each instant before it is handed out.
-        speed: 0: as fast as asked; else how many times faster than the bars' own time.
+        speed: 0: as fast as asked; else how many times faster than the bars' own time. A market that rests is not
+            waited out: from one bar to the next it takes no longer than a bar.
         since_ns: Only bars that close after it.
     """
 
@@ -105,6 +106,9 @@ class ReplayFeed:
             if len(rows) > 1 and not np.all(np.diff(rows["close_ns"]) > 0):
                 raise DataError(f"The bars of {symbol} are not in order, so they cannot be replayed. Import them anew.")
         self._bars, self._clock, self._speed, self._since_ns = dict(bars), clock, speed, since_ns
+        self._bar_ns = max(
+            (int(rows["close_ns"][0] - rows["open_ns"][0]) for rows in bars.values() if len(rows)), default=0
+        )
 
     @property
     def n_instants(self) -> int:
@@ -148,7 +152,7 @@ class ReplayFeed:
 
     async def _wait(self, close_ns: int) -> None:
         """Wait as long as the speed asks for; let other tasks run in any case."""
-        ahead_ns = close_ns - self._clock.now_ns()
+        ahead_ns = min(close_ns - self._clock.now_ns(), self._bar_ns)
         seconds = ahead_ns / NS_PER_SECOND / self._speed if self._speed > 0 and ahead_ns > 0 else 0.0
         await self._clock.sleep(seconds)
 

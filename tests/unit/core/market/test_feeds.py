@@ -234,3 +234,19 @@ def test_long_bars_close_where_the_calendar_says_in_both_clock_changes(timeframe
         wanted = [int(end) for end in ends if since_ns < end <= clock.now_ns()]
         assert [instant.close_ns for instant, _ in got] == wanted
         assert all(not instant.missing for instant, _ in got)
+
+
+def test_a_paced_replay_does_not_wait_out_a_weekend():
+    """Friday's last bar, then Sunday's first: two days apart, and no longer awaited than any other bar.
+
+    Seen to fail: without the bound the second bar had not come after 20 s.
+    """
+    real = FakeClock(0)
+    bars = flat_bars(2, 1.1, start="2024-01-12T21:45")
+    bars["open_ns"][1] += 2 * 24 * 3600 * NS_PER_SECOND
+    bars["close_ns"][1] += 2 * 24 * 3600 * NS_PER_SECOND
+    clock = ReplayClock(real, int(bars["open_ns"][0]))
+
+    got = heard(ReplayFeed({"EURUSD": bars}, clock, speed=96.0), real, seconds=20)
+
+    assert [now / NS_PER_SECOND for _, now in got] == [9.375, 18.75]
