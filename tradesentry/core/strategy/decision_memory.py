@@ -25,7 +25,7 @@ from tradesentry.core.execution.portfolio_manager import sum_exposure
 from tradesentry.core.execution.reflect import reflect_clock, reflect_marks
 from tradesentry.core.execution.risk_manager import refresh_kelly
 from tradesentry.core.execution.settle import mark_at_quote
-from tradesentry.core.strategy.base_strategy import BaseStrategy
+from tradesentry.core.strategy.base_strategy import BaseStrategy, StrategyConfig
 from tradesentry.core.strategy.live_books import LiveBook
 from tradesentry.core.strategy.live_wishes import LaneWishes
 from tradesentry.core.utils.kernel import address_of, native_address, new_records
@@ -49,6 +49,8 @@ class LiveLane:
     """RULES record to copy."""
     variant: int = 0
     app: int = 0
+    config: StrategyConfig | None = None
+    """What the parameters were made from; no decision reads it."""
 
 
 @dataclass(frozen=True, slots=True)

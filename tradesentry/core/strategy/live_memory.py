@@ -154,5 +154,6 @@ def _lanes(run: LiveRunSpec, setup: LiveSetup, *, offset: int, number: int) -> l
         warmup = run.strategy.bars_needed(config)
         rules = rules_of(config, pip=item.pip, warmup_bars=warmup, is_always_open=item.is_always_open)
         state = run.strategy.new_state(config)
-        lanes.append(LiveLane(run.run_id, symbol, offset + i, run.strategy, params.copy(), state, rules, app=number))
+        place = (run.run_id, symbol, offset + i)
+        lanes.append(LiveLane(*place, run.strategy, params.copy(), state, rules, app=number, config=config))
     return lanes

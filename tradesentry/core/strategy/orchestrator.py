@@ -29,6 +29,7 @@ from tradesentry.core.execution.verdicts import Denied
 from tradesentry.core.market.feeds import BarFeed, Instant
 from tradesentry.core.strategy.decision_memory import DecisionMemory, LaneDecision
 from tradesentry.core.strategy.exit_watch import ExitWatch
+from tradesentry.core.strategy.lane_hooks import LaneHooks
 from tradesentry.core.strategy.lane_state import restore_lane, save_lane
 from tradesentry.core.strategy.live_status import LaneStatus, LastDecision, LiveStatus, in_words, status_of
 from tradesentry.core.utils.logger import get_logger
@@ -43,8 +44,8 @@ IMPOSED: Final = {
 }
 
 
-class AsyncOrchestrator:
-    """One strategy on one market of a live account.
+class AsyncOrchestrator(LaneHooks):
+    """One strategy on one market of a live account. Apps override the hooks, never the loop.
 
     Args:
         memory: In which the account decides.
@@ -57,10 +58,6 @@ class AsyncOrchestrator:
         self.place, self.book = memory.lanes[lane], memory.books[lane]
         self.is_paused = False
         self.last: LastDecision | None = None
-
-    def describe(self) -> Mapping[str, str]:
-        """Return what the strategy sees now, for the console; apps override it."""
-        return {}
 
     def mend(self) -> None:
         """Make the book hold what the account holds."""
