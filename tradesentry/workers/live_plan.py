@@ -11,7 +11,7 @@ from typing import Any, Final
 from tradesentry.backtest.commands.request import AccountRequest, overrides_of
 from tradesentry.backtest.resolve import resolve_config
 from tradesentry.backtest.source_code import code_digest
-from tradesentry.bootstrap.desk import LOCKS
+from tradesentry.bootstrap.desk import LOCKS, orchestrator_of
 from tradesentry.core.broker.account_settings import VENUE_PRICES, PaperSettings, VenueSettings
 from tradesentry.core.domain.clock import NS_PER_SECOND
 from tradesentry.core.domain.errors import ConfigError, UsageError, nearest
@@ -193,6 +193,7 @@ def _real_plan(
         currency=values["account_currency"], environment=where, server_tz=server_tz, **shared,
     )  # fmt: skip
     environment = "real" if where == "live" else "demo"
+    orchestrator_of(chosen).check_account(config, environment=environment)
     return LivePlan(chosen, config, broker, ref, environment, venue, variant)
 
 

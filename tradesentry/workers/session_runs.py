@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from tradesentry.bootstrap.desk import Desk, specs_of
+from tradesentry.bootstrap.desk import Desk, orchestrator_of, specs_of
+from tradesentry.core.domain.errors import TradeSentryError
 from tradesentry.core.domain.live_account import Cancel
 from tradesentry.core.domain.live_orders import Effect
 from tradesentry.core.execution.journal_rows import Lease, LiveState
@@ -34,6 +35,8 @@ class AccountRuns:
         self._runs, self._lease = runs, lease
         self.desk: Desk | None = None
         """Of the account, once it is open."""
+        self.environment = "real"
+        """Of the account: paper, demo or real; the strictest until it is known."""
         self.monitors: AccountMonitors | None = None
         self.orchestrator: PortfolioOrchestrator | None = None
         """Lets the strategies decide; None before and after."""
@@ -54,10 +57,20 @@ class AccountRuns:
         specs, refused = specs_of(records)
         for record, error in refused:
             await self._runs.set_actual(self._lease, record.run_id, "failed", error=str(error))
+        specs = [spec for spec in specs if await self._may_trade(spec)]
         chosen = {spec.run_id for spec in specs}
         self.records = [record for record in records if record.run_id in chosen]
         self._trading = {record.run_id: record.desired for record in self.records}
         return specs
+
+    async def _may_trade(self, spec: LiveRunSpec) -> bool:
+        """Say whether a run's app allows it on this account; one that is not allowed is failed with the reason."""
+        try:
+            orchestrator_of(spec.strategy).check_account(spec.config, environment=self.environment)
+        except TradeSentryError as error:
+            await self._runs.set_actual(self._lease, spec.run_id, "failed", error=str(error))
+            return False
+        return True
 
     async def begun(self, orchestrator: PortfolioOrchestrator) -> None:
         """Take the orchestrator that decides from now on, and tell the runs what is wanted of them."""
