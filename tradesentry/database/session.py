@@ -72,6 +72,9 @@ async def tenant_session(engine: AsyncEngine, user_id: UUID) -> AsyncIterator[As
 async def create_pool(url: str, *, n_connections: int = 10, timeout_seconds: float = 5.0) -> "asyncpg.Pool[Any]":
     """Return a pool for the journal.
 
+    A connection comes back as it is: a round trip after every commit would only take back what transactions have taken
+    back already. Whoever leaves something else on one, a lock or a setting, takes it back himself.
+
     Args:
         url: Address for `ts_agent`.
         n_connections: Largest number of connections.
@@ -87,6 +90,7 @@ async def create_pool(url: str, *, n_connections: int = 10, timeout_seconds: flo
             max_size=n_connections,
             connect=_connect,
             init=_prepare,
+            reset=_as_it_is,
             timeout=timeout_seconds,
             max_inactive_connection_lifetime=60.0,
             server_settings={"application_name": "tradesentry", "timezone": "UTC"} | _BOUNDS,
@@ -111,6 +115,10 @@ async def _connect(*values: Any, **named: Any) -> "asyncpg.Connection[Any]":
 def _forget(attempt: "asyncio.Future[asyncpg.Connection[Any]]") -> None:
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().terminate()
+
+
+async def _as_it_is(_connection: "asyncpg.Connection[Any]") -> None:
+    """Do nothing with a connection that comes back; the driver has ended what was open on it."""
 
 
 async def _prepare(connection: "asyncpg.Connection[Any]") -> None:

@@ -315,6 +315,9 @@ class _MemoryTransaction:
         self._put(self._rows.transitions, (seq, number), transition)
         return number
 
+    async def add_transitions(self, steps: Sequence[tuple[int, Transition]]) -> list[int]:
+        return [await self.add_transition(seq, transition) for seq, transition in steps]
+
     def _known(self, seq: int) -> None:
         if seq not in self._rows.intents:
             raise unknown_order(seq)

@@ -77,6 +77,9 @@ class JournalTransaction(Protocol):
     async def add_transition(self, seq: int, transition: Transition) -> int:
         """Store a step of an order; return its number, from 1."""
 
+    async def add_transitions(self, steps: Sequence[tuple[int, Transition]]) -> list[int]:
+        """Store steps of orders (seq, step) together, in the order given; return their numbers."""
+
     async def add_events(self, events: Sequence[BrokerEvent]) -> list[BrokerEvent]:
         """Store what the venue said, ignoring what is known; return the new ones in the order given."""
 

@@ -118,12 +118,14 @@ class Writing:
 
     async def store(self) -> None:
         """Write the rows that follow from the changes."""
+        steps: list[tuple[int, Transition]] = []
         for change in self.changes:
             if isinstance(change, OrderMoved):
-                await self._store_move(change)
+                steps += self._steps(change)
             elif isinstance(change, TradeOpened) and change.trade.key is None:
                 text = f"A trade of {change.fill.units} {change.fill.symbol} was opened by somebody else"
                 self.alert("external_trade", f"{text} ({change.trade.trade_ref}). It counts in every limit.")
+        await self.transaction.add_transitions(steps)
         orders, trades = self.book.touched()
         await self.transaction.put_orders(orders)
         await self.transaction.put_positions(trades)
@@ -135,22 +137,23 @@ class Writing:
                 f"alert.{code}", self._account, {"code": code, "text": text}, dedupe_key=f"{self._account}:{text}"
             )
 
-    async def _store_move(self, change: OrderMoved) -> None:
+    def _steps(self, change: OrderMoved) -> list[tuple[int, Transition]]:
+        """Return the step of an order that is to be stored, if it is one of ours, and tell people what is odd."""
         order, old = change.order, change.old_status
         if order.seq is None:
             if old is None:
                 what = f"{order.side.name.lower()} {order.units} {order.symbol}"
                 self.alert("external_order", f"Order {order.key} ({what}) is not ours. It counts in every limit.")
-            return
+            return []
         if order.status is OrderStatus.FILLED and self.book.is_overfilled(order.key):
             text = f"Order {order.key} on {order.symbol} filled {order.filled_units} of {order.units}."
             self.alert("over_fill", f"{text} {order.symbol} is not traded until a person has looked.")
         if old is None or order.status is old:
-            return
-        await self.transaction.add_transition(order.seq, self._transition(order, old))
+            return []
         if is_reopened(old, order.status):
             text = f"Order {order.key} on {order.symbol} was taken for {old.value} and is {order.status.value}."
             self.alert("order_reopened", f"{text} Its trade counts; look why the venue's word came late.")
+        return [(order.seq, self._transition(order, old))]
 
     def _transition(self, order: LiveOrder, old: OrderStatus) -> Transition:
         file = self.book.file(order.key)

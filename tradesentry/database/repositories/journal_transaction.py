@@ -28,30 +28,10 @@ from tradesentry.core.execution.journal_rows import (
 )
 from tradesentry.database.repositories.journal_columns import order_columns, position_columns, price_column
 from tradesentry.database.repositories.journal_reads import position_of, reservation_of
+from tradesentry.database.repositories.journal_statements import BOOK, CURSOR, FILLS, INTENT, TRANSITIONS
 
 _DECIDED_TWICE: Final = "uq_order_intents_run_id_bar_close_ns_intent_index"
 _SENT_TWICE: Final = "TS004"
-_CURSOR: Final = """
-WITH c AS (SELECT greatest($3::bigint, (SELECT contiguous_seq FROM event_cursors
-                                         WHERE account_id = $1 AND log_id = $2), 0) AS since),
-     e AS (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM venue_events
-            WHERE account_id = $1 AND log_id = $2 AND seq > (SELECT since FROM c)),
-     n AS (SELECT coalesce((SELECT max(e.seq) FROM e, c WHERE e.seq = c.since + e.n), (SELECT since FROM c)) AS seq),
-     l AS (UPDATE account_leases SET log_id = $2 WHERE account_id = $1 AND log_id IS DISTINCT FROM $2)
-INSERT INTO event_cursors (account_id, log_id, user_id, epoch, contiguous_seq) SELECT $1, $2, $4, $5, n.seq FROM n
-    ON CONFLICT (account_id, log_id) DO UPDATE
-       SET epoch = excluded.epoch, contiguous_seq = excluded.contiguous_seq, updated_at = now()
-RETURNING contiguous_seq
-"""
-_FILLS: Final = """
-INSERT INTO fills (account_id, user_id, epoch, fill_id, leg, venue_order_id, client_order_id, trade_ref, instrument,
-                   side, units, price, commission, swap, realized, effect, ts_ns)
-SELECT $1, $2, $3, f.*
-  FROM unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::smallint[],
-              $11::numeric[], $12::numeric[], $13::numeric[], $14::numeric[], $15::numeric[], $16::text[],
-              $17::bigint[]) AS f
-    ON CONFLICT (account_id, fill_id, leg) DO NOTHING RETURNING fill_id, leg
-"""
 
 
 class PostgresTransaction:
@@ -76,6 +56,8 @@ class PostgresTransaction:
         self._lease = lease
         self._seq = seq
         self._timeout_seconds = timeout_seconds
+        self._has_book = False
+        """The book is locked, therefore it is there."""
 
     @property
     def lease(self) -> Lease:
@@ -148,6 +130,7 @@ class PostgresTransaction:
             " ON CONFLICT (user_id, environment) DO UPDATE SET updated_at = now()",
             *who,
         )
+        self._has_book = True
         rows = await self.fetch(
             "SELECT account_id, seq, instrument, legs, risk FROM exposure_reservations"
             " WHERE user_id = $1 AND environment = $2 AND released_at IS NULL ORDER BY account_id, seq",
@@ -158,49 +141,35 @@ class PostgresTransaction:
     async def read_book(self) -> Sequence[BookAccount]:
         """Return the other accounts of the book; call `lock_book` first."""
         who = (self._lease.user_id, self._lease.environment, self._lease.account_id)
-        accounts = await self.fetch(
-            "SELECT b.id, b.settings ->> 'currency' AS currency, s.equity, s.as_of_ns FROM broker_links b"
-            " LEFT JOIN account_states s ON s.account_id = b.id"
-            " WHERE b.user_id = $1 AND b.environment = $2 AND b.id <> $3 ORDER BY b.id",
-            *who,
-        )
-        rows = await self.fetch(
-            "SELECT p.* FROM positions p JOIN broker_links b ON b.id = p.account_id AND b.user_id = p.user_id"
-            " WHERE b.user_id = $1 AND b.environment = $2 AND b.id <> $3 AND p.units > 0 ORDER BY p.trade_ref",
-            *who,
-        )
+        rows = await self.fetch(BOOK, *who)
+        accounts = {row["book_account"]: row for row in rows}
         held: dict[UUID, list[PositionRecord]] = {}
         for row in rows:
-            held.setdefault(row["account_id"], []).append(position_of(row))
+            if row["trade_ref"] is not None:
+                held.setdefault(row["book_account"], []).append(position_of(row))
         return [
             BookAccount(
-                row["id"], row["currency"] or "", row["equity"], row["as_of_ns"] or 0, tuple(held.get(row["id"], ()))
+                account, row["currency"] or "", row["equity"], row["state_ns"] or 0, tuple(held.get(account, ()))
             )
-            for row in accounts
+            for account, row in accounts.items()
         ]
 
     async def add_intent(self, intent: OrderIntent, *, risk: Mapping[str, Any]) -> str:
         """Store an intent with its first transition, to NEW; return its client order id."""
         is_of_bar = intent.run is not None and bool(intent.bar_close_ns)
+        first = Transition(None, OrderStatus.NEW, "decided")
         try:
-            await self.insert(
-                "order_intents",
-                seq=self._seq,
-                client_order_id=self.client_order_id,
-                run_id=None if intent.run is None else UUID(intent.run),
-                bar_close_ns=intent.bar_close_ns if is_of_bar else None,
-                intent_index=intent.intent_index if is_of_bar else None,
-                instrument=intent.symbol,
-                effect=intent.effect.value,
-                group_id=intent.group_id,
-                intent=intent_json(replace(intent, seq=self._seq)),
-                risk=dict(risk),
-            )
+            await self.fetch(
+                INTENT, *self._who, self._seq, self.client_order_id,
+                None if intent.run is None else UUID(intent.run),
+                intent.bar_close_ns if is_of_bar else None, intent.intent_index if is_of_bar else None,
+                intent.symbol, intent.effect.value, intent.group_id, intent_json(replace(intent, seq=self._seq)),
+                dict(risk), first.to_status.value, first.cause, first.evidence,
+            )  # fmt: skip
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name == _DECIDED_TWICE:
                 raise duplicate_decision(intent) from error
             raise
-        await self.add_transition(self._seq, Transition(None, OrderStatus.NEW, "decided"))
         return self.client_order_id
 
     async def add_attempt(self, seq: int, kind: AttemptKind, request: Mapping[str, Any]) -> int:
@@ -225,19 +194,27 @@ class PostgresTransaction:
 
     async def add_transition(self, seq: int, transition: Transition) -> int:
         """Store a step of an order; return its number, from 1."""
-        account_id, user_id, epoch = self._who
-        origin = None if transition.from_status is None else transition.from_status.value
+        (number,) = await self.add_transitions([(seq, transition)])
+        return number
+
+    async def add_transitions(self, steps: Sequence[tuple[int, Transition]]) -> list[int]:
+        """Store steps of orders (seq, step) together, in the order given; return their numbers."""
+        if not steps:
+            return []
+        places = [1 + sum(other == seq for other, _ in steps[:at]) for at, (seq, _) in enumerate(steps)]
+        columns = [
+            (seq, place, None if step.from_status is None else step.from_status.value, step.to_status.value,
+             step.cause, step.evidence, step.log_id, step.event_seq)
+            for place, (seq, step) in zip(places, steps, strict=True)
+        ]  # fmt: skip
         try:
-            rows = await self.fetch(
-                "INSERT INTO order_transitions (account_id, user_id, epoch, seq, n, from_status, to_status, cause,"
-                " evidence, log_id, event_seq) SELECT $1, $2, $3, $4, 1 + coalesce(max(n), 0), $5, $6, $7, $8, $9, $10"
-                " FROM order_transitions WHERE account_id = $1 AND seq = $4 RETURNING n",
-                account_id, user_id, epoch, seq, origin, transition.to_status.value, transition.cause,
-                transition.evidence, transition.log_id, transition.event_seq,
-            )  # fmt: skip
+            rows = await self.fetch(TRANSITIONS, *self._who, *map(list, zip(*columns, strict=True)))
         except asyncpg.ForeignKeyViolationError as error:
-            raise unknown_order(seq) from error
-        return int(rows[0]["n"])
+            raise unknown_order(steps[0][0]) from error
+        first: dict[int, int] = {}
+        for row in rows:
+            first[row["seq"]] = min(row["n"], first.get(row["seq"], row["n"]))
+        return [first[seq] + place - 1 for (seq, _), place in zip(steps, places, strict=True)]
 
     async def add_events(self, events: Sequence[BrokerEvent]) -> list[BrokerEvent]:
         """Store what the venue said, ignoring what is known; return the new ones in the order given."""
@@ -266,7 +243,7 @@ class PostgresTransaction:
     async def advance_cursor(self, log_id: str, *, start: int = 0) -> int:
         """Move the cursor over contiguous events and return it; `start` is where a new log begins."""
         account_id, user_id, epoch = self._who
-        rows = await self.fetch(_CURSOR, account_id, log_id, start, user_id, epoch)
+        rows = await self.fetch(CURSOR, account_id, log_id, start, user_id, epoch)
         return int(rows[0]["contiguous_seq"])
 
     async def add_fills(self, fills: Sequence[Fill]) -> list[Fill]:
@@ -281,7 +258,7 @@ class PostgresTransaction:
             ),
             strict=True,
         )  # fmt: skip
-        rows = await self.fetch(_FILLS, *self._who, *(list(column) for column in columns))
+        rows = await self.fetch(FILLS, *self._who, *(list(column) for column in columns))
         stored = {(row["fill_id"], row["leg"]) for row in rows}
         new = {(fill.fill_id, fill.leg): fill for fill in reversed(fills) if (fill.fill_id, fill.leg) in stored}
         return [fill for fill in fills if new.get((fill.fill_id, fill.leg)) is fill]
@@ -304,10 +281,11 @@ class PostgresTransaction:
 
     async def reserve(self, reservation: Reservation) -> None:
         """Take headroom for an intent, anew when it was given back."""
-        await self.fetch(
-            "INSERT INTO exposure_books (user_id, environment) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            self._lease.user_id, self._lease.environment,
-        )  # fmt: skip
+        if not self._has_book:
+            await self.fetch(
+                "INSERT INTO exposure_books (user_id, environment) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                self._lease.user_id, self._lease.environment,
+            )  # fmt: skip
         try:
             await self.insert(
                 "exposure_reservations",

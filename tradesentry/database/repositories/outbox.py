@@ -97,14 +97,16 @@ class PostgresOutbox:
         """
         try:
             async with self._pool.acquire(timeout=self._timeout_seconds) as connection:
-                await connection.execute("SET lock_timeout = 0")
-                await connection.execute("SELECT pg_advisory_lock(hashtext('tradesentry.alerts'))")
                 try:
+                    await connection.execute("SET lock_timeout = 0")
+                    await connection.execute("SELECT pg_advisory_lock(hashtext('tradesentry.alerts'))")
                     yield lambda: not connection.is_closed()
                 finally:
                     # A connection that broke has given the lock back; that must not hide why the block ended.
                     with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                        await connection.execute("SELECT pg_advisory_unlock_all()", timeout=self._timeout_seconds)
+                        await connection.execute(
+                            "SELECT pg_advisory_unlock_all(); RESET lock_timeout", timeout=self._timeout_seconds
+                        )
         except Exception as error:
             if is_lost(error):
                 raise unavailable(error) from error
