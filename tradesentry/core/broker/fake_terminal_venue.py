@@ -57,7 +57,8 @@ class TerminalVenue(PaperVenue):
     def unit_value(self, symbol: str) -> float:
         """Return account money per unit for a price move of 1 at the present quote."""
         m, quote = self._symbols.index(symbol), self.quotes[symbol]
-        return float(self.memory.matching.unit_value(self.memory.markets[m], self.memory.desk[0], quote.bid, quote.ask))
+        memory = self.memory
+        return float(memory.matching.unit_value(memory.markets, m, memory.desk, quote.bid, quote.ask))
 
     def market_of(self, symbol: str) -> Any:
         """Return the MARKET record of a symbol."""

@@ -268,8 +268,8 @@ class PaperLedger:
         side = Side(int(row.side))
         quote = self.quotes[symbol]
         gain = side * (quote.closing(side) - float(row.entry_price)) * float(row.units)
-        m = trade.market
-        value = self.memory.matching.unit_value(self.memory.markets[m], self.memory.desk[0], quote.bid, quote.ask)
+        memory = self.memory
+        value = memory.matching.unit_value(memory.markets, trade.market, memory.desk, quote.bid, quote.ask)
         return OpenTrade(
             trade_id=trade.trade_id,
             symbol=symbol,

@@ -45,8 +45,8 @@ class Matching:
     """(desk, account, ns): equity, margin and stop-out."""
     add_order: Callable[[Any, Any, Any, int], int]
     """(book, account, intent, ns): rest an order."""
-    unit_value: Callable[[Any, Any, float, float], float]
-    """(market, desk, bid, ask): account money per unit for a price move of 1."""
+    unit_value: Callable[[Any, int, Any, float, float], float]
+    """(markets, market, desk, bid, ask): account money per unit for a price move of 1."""
 
 
 @dataclass(frozen=True, slots=True)

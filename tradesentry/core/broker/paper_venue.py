@@ -267,7 +267,8 @@ class PaperVenue(PaperLedger):
         if request.stop_loss is not None and request.side * (quote.closing(request.side) - request.stop_loss) <= 0:
             return "STOP_LOSS_ON_FILL_LOSS"
         market = self.memory.markets[m]
-        value = float(self.memory.matching.unit_value(market, self.memory.desk[0], quote.bid, quote.ask))
+        memory = self.memory
+        value = float(memory.matching.unit_value(memory.markets, m, memory.desk, quote.bid, quote.ask))
         margin = float(request.units) * price * value * float(market.margin_fraction)
         return "INSUFFICIENT_MARGIN" if margin > self.free_margin() else None
 

@@ -13,9 +13,9 @@ from tradesentry.core.utils.kernel import kernel
 
 
 @kernel
-def unit_value(market: Any, desk: Any, bid: float, ask: float) -> float:
-    """Return account money per unit for a price move of 1."""
-    return price_unit_value(market, desk, bid, ask)
+def unit_value(markets: Any, m: int, desk: Any, bid: float, ask: float) -> float:
+    """Return account money per unit for a price move of 1; whole arrays, as a single record is slow to hand over."""
+    return price_unit_value(markets[m], desk[0], bid, ask)
 
 
 MATCHING: Final = Matching(observe_market, settle_book, mark_account, add_order, unit_value)
