@@ -17,7 +17,7 @@ from tradesentry.database.session import durability
 PARTITIONS: Final = r"_(default|[0-9]{4}_[0-9]{2}(_[0-9]{2})?)$"
 DEFINERS: Final = {
     "account_changed", "ensure_partitions", "ignore_known_event", "keep_state_history", "link_changed", "lock_account",
-    "make_lease", "make_partition", "prune_outbox", "refresh_wanted", "refuse_stale_epoch",
+    "make_lease", "make_partition", "prune_outbox", "refresh_wanted", "refuse_stale_epoch", "restrain_run",
 }  # fmt: skip
 """The functions that run with the owner's rights, each read by a person."""
 

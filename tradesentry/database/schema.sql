@@ -214,6 +214,18 @@ BEGIN
     RETURN NULL;
 END $$;
 ALTER FUNCTION public.refuse_stale_epoch() OWNER TO ts_owner;
+CREATE FUNCTION public.restrain_run(run uuid, wanted text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+        BEGIN
+            UPDATE public.live_runs SET desired = wanted, updated_at = now()
+             WHERE id = run AND user_id = nullif(current_setting('app.user_id', true), '')::uuid
+               AND ((wanted = 'paused' AND desired = 'running')
+                    OR (wanted = 'flatten' AND desired IN ('running', 'paused')));
+            RETURN FOUND;
+        END $$;
+ALTER FUNCTION public.restrain_run(run uuid, wanted text) OWNER TO ts_owner;
 CREATE TABLE public.account_leases (
     account_id uuid NOT NULL,
     user_id uuid NOT NULL,
@@ -914,6 +926,8 @@ REVOKE ALL ON FUNCTION public.refuse_going_back() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.refuse_rewrite() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.refuse_second_placement() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.refuse_stale_epoch() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.restrain_run(run uuid, wanted text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.restrain_run(run uuid, wanted text) TO ts_agent;
 GRANT SELECT ON TABLE public.account_leases TO ts_readonly;
 GRANT SELECT ON TABLE public.account_leases TO ts_app;
 GRANT SELECT ON TABLE public.account_leases TO ts_agent;

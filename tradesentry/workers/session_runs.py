@@ -82,6 +82,7 @@ class AccountRuns:
         """Look once at what the owner wants and do it; return whether other runs are wanted than those that trade."""
         if self.desk is None or (self.orchestrator is None and self._trading):
             return False
+        await self._take_requests()
         records = await self._runs.of_account(self._lease)
         await self._obey_halt(self.desk, records)
         for record in records:
@@ -96,6 +97,19 @@ class AccountRuns:
             return False
         _log.info("runs_changed", account=str(self._lease.account_id), n_runs=len(wanted))
         return True
+
+    async def _take_requests(self) -> None:
+        """Store what strategies ask for their own runs; it takes effect when it is read back as wanted."""
+        for lane in [] if self.orchestrator is None else self.orchestrator.lanes:
+            request = lane.take_request()
+            if request is None:
+                continue
+            is_new = await self._runs.restrain(
+                self._lease, lane.place.run, request.desired, code=request.code, text=request.text,
+                evidence=request.evidence,
+            )  # fmt: skip
+            if is_new:
+                _log.error("run_restrained", run=str(lane.place.run), desired=request.desired, reason=request.text)
 
     async def end_replay(self) -> None:
         """Say that the runs are over, because the feed has ended."""

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from tests.conformance.journal.rigs import postgres_rig
@@ -89,6 +90,36 @@ def test_an_owner_commands_and_the_agent_obeys_and_reports(database):
     assert after == []
     assert [row[0] for row in database.rows("SELECT topic FROM outbox ORDER BY id")] == ["run.running", "run.stopped"]
     assert database.rows("SELECT wanted FROM account_leases") == [(False,)]
+
+
+def test_an_agent_makes_a_run_stricter_on_its_strategys_word_and_never_looser(database):
+    """The alert is in the same commit. Seen to fail: with every change of `desired` allowed to agents."""
+
+    async def work():
+        async with postgres_rig(database) as rig:
+            lease = await rig.lease()
+            runs, run_id = AgentRuns(rig.journal), rig.runs[lease.account_id]
+            said = {"code": "drift", "text": "It has moved away.", "evidence": {"outside_range": {"value": 0.3}}}
+            done = [
+                await runs.restrain(lease, run_id, desired, **said)
+                for desired in ("paused", "paused", "running", "flatten", "paused", "stopped")
+            ]
+            with pytest.raises(LeaseLost):
+                await runs.restrain(replace(lease, epoch=0), run_id, "flatten", **said)
+            return done, (await runs.of_account(lease))[0].desired
+
+    done, desired = run(work)
+
+    assert done == [True, False, False, True, False, False]
+    assert desired == "flatten"
+    rows = database.rows("SELECT topic, payload->>'desired', payload->>'severity' FROM outbox ORDER BY id")
+    assert rows == [("alert.drift", "paused", "critical"), ("alert.drift", "flatten", "critical")]
+
+
+def test_no_other_role_may_restrain_a_run(database):
+    """The API says what owners want; only an agent speaks for a strategy."""
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        database.rows("SELECT restrain_run(gen_random_uuid(), 'paused')", role=APP)
 
 
 def test_commands_and_orders_at_the_same_time_never_wait_in_a_circle(database):

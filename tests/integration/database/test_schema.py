@@ -114,7 +114,7 @@ def test_a_lock_that_is_held_stops_the_migration_not_the_traders(postgres, admin
             with pytest.raises(DatabaseError, match="If a lock was held"):
                 migrate(url, to="base")
 
-        # Step 0004 changes a function and needs no table; 0003 is the newest that does.
+        # Steps 0004 and 0005 change functions and need no table; 0003 is the newest that does.
         assert current(url) == "0003"
 
 

@@ -1,4 +1,7 @@
-"""Live runs: what owners want, what agents do. The API writes `desired`, an agent obeys and writes `actual`."""
+"""Live runs: what owners want, what agents do. The API writes `desired`, an agent obeys and writes `actual`.
+
+On a strategy's own word an agent may make `desired` stricter, with an alert in the same commit; never looser.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,3 +96,30 @@ class AgentRuns:
             )  # fmt: skip
             if rows:
                 await transaction.announce(f"run.{actual}", str(run_id), {"error": error})
+
+    async def restrain(
+        self, lease: Lease, run_id: UUID, desired: str, *, code: str, text: str, evidence: Mapping[str, Any]
+    ) -> bool:
+        """Make a run do less because its strategy asks for it; the alert is stored in the same commit.
+
+        Args:
+            lease: Of the account.
+            run_id: The run.
+            desired: paused or flatten.
+            code: Of the alert.
+            text: Why, for the owner.
+            evidence: The figures behind it, in JSON types.
+
+        Returns:
+            False when the run is as strict already, stopped, or not of this account's owner.
+
+        Raises:
+            LeaseLost: The epoch is not the newest.
+        """
+        async with self._journal.writing(lease) as transaction:
+            rows = await transaction.fetch("SELECT restrain_run($1, $2) AS is_done", run_id, desired)
+            is_done = bool(rows[0]["is_done"])
+            if is_done:
+                payload = {"text": text, "desired": desired, "evidence": dict(evidence), "severity": "critical"}
+                await transaction.announce(f"alert.{code}", str(run_id), payload)
+        return is_done
