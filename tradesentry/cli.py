@@ -22,8 +22,12 @@ from tradesentry.backtest.commands.walk_forward import walk_forward
 from tradesentry.database.commands import app as db_app
 from tradesentry.workers.agent_command import app as agent_app
 from tradesentry.workers.broker_commands import app as broker_app
+from tradesentry.workers.down_command import down
 from tradesentry.workers.live_command import app as live_app
 from tradesentry.workers.mt5_gateway_command import mt5_gateway
+from tradesentry.workers.relay import relay
+from tradesentry.workers.status_command import status
+from tradesentry.workers.up_command import up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +35,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Back-test FX strategies honestly, then run them without fear. `--debug` on any command shows tracebacks.",
 )
+app.command("up")(up)
+app.command("down")(down)
+app.command("status")(status)
 app.command("backtest")(backtest_app)
 app.command("sweep")(sweep)
 app.command("walk-forward")(walk_forward)
@@ -39,6 +46,7 @@ app.command("check")(check)
 app.command("scan")(scan)
 app.command("report")(report)
 app.command("compare")(compare)
+app.command("relay")(relay)
 app.add_typer(live_app, name="live")
 app.add_typer(agent_app, name="agent")
 app.add_typer(broker_app, name="broker")

@@ -77,10 +77,10 @@ def open_server(home: Path, *, database_url: str | None = None, bin_dir: Path | 
     if leftover_pid(data) is not None and is_locked(server):
         server.passwords = read_passwords(server.placement.password_file)
         server.port = last_port(server.placement.port_file)
-        yield _embedded(server)
+        yield server_of(server)
         return
     with server:
-        yield _embedded(server)
+        yield server_of(server)
 
 
 def is_locked(server: EmbeddedPostgres) -> bool:
@@ -93,7 +93,12 @@ def is_locked(server: EmbeddedPostgres) -> bool:
     return False
 
 
-def _embedded(server: EmbeddedPostgres) -> Server:
+def server_of(server: EmbeddedPostgres) -> Server:
+    """Return the addresses of an embedded server that runs.
+
+    Args:
+        server: Started by this process or another.
+    """
     return Server(server.url(ADMIN, "postgres"), DATABASE, server.passwords, lambda: client_programs(server))
 
 

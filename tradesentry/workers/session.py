@@ -40,6 +40,8 @@ _log = get_logger(__name__)
 
 STOP_SECONDS: Final = 15.0
 """Longest wait for a decision or recovery under way at a clean stop."""
+WARM_PIECE: Final = 50
+"""Instants of the past that are decided before other work gets its turn."""
 WEEKEND_FACTOR: Final = 2
 """Bars of the past are asked for over twice their nominal time, because markets rest at weekends."""
 
@@ -230,11 +232,17 @@ class AccountSession:
             if isinstance(account.feed, PolledFeed):
                 n_bars = spec.strategy.bars_needed(spec.config)
                 start_ns = now_ns - WEEKEND_FACTOR * (n_bars + 1) * timeframe_ns(spec.config.timeframe)
-                orchestrator.warm(spec.run_id, await account.feed.past(start_ns, newest or now_ns))
+                await self._warm(orchestrator, spec, await account.feed.past(start_ns, newest or now_ns))
             elif account.past is not None:
-                orchestrator.warm(spec.run_id, account.past(newest or 0))
+                await self._warm(orchestrator, spec, account.past(newest or 0))
         if newest:
             feed.start_after(newest)
+
+    async def _warm(self, orchestrator: PortfolioOrchestrator, spec: LiveRunSpec, instants: Sequence[Instant]) -> None:
+        """Warm a run up in pieces: leases are renewed and other accounts trade meanwhile."""
+        for first in range(0, len(instants), WARM_PIECE):
+            orchestrator.warm(spec.run_id, instants[first : first + WARM_PIECE])
+            await self._clock.sleep(0.0)
 
     def _parts(self) -> tuple[OpenAccount, SessionFeed]:
         if self._account is None or self._feed is None:
