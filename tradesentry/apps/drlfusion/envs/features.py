@@ -139,8 +139,18 @@ def feature_key(bars: Sequence[npt.NDArray[Any]], markets: Any, config: DrlFusio
     digest.update(source_digest(Path(__file__)).encode())
     for i, rows in enumerate(bars):
         digest.update(checksum_of(rows).encode())
-        digest.update(np.ascontiguousarray(markets[i : i + 1]).view(np.uint8).data)
+        _hash_fields(digest, markets[i : i + 1].view(np.ndarray))
     return digest.hexdigest()
+
+
+def _hash_fields(digest: Any, records: npt.NDArray[Any]) -> None:
+    """Add the values of records to a digest: what lies between their fields is anything."""
+    for name in records.dtype.names or ():
+        values = records[name]
+        if values.dtype.names is None:
+            digest.update(np.ascontiguousarray(values).view(np.uint8).data)
+        else:
+            _hash_fields(digest, values)
 
 
 def feature_file(

@@ -18,7 +18,7 @@ Mode = Literal["net", "mean_variance", "differential_sharpe", "drawdown"]
 REWARD = np.dtype([("mode", "i8"), ("weight", "f8"), ("eta", "f8"), ("drawdown_weight", "f8")], align=True)
 REWARD_MEMORY = np.dtype(
     [
-        ("mean", "f8"),  # A of the differential Sharpe ratio
+        ("average", "f8"),  # A of the differential Sharpe ratio
         ("square", "f8"),  # B of it
         ("drawdown", "f8"),  # below the episode's highest equity as of the last bar, account currency
     ],
@@ -54,7 +54,7 @@ class RewardSettings(FrozenModel):
 @inline_kernel
 def reset_reward(memory: Any) -> None:
     """Forget the episode before."""
-    memory.mean = 0.0
+    memory.average = 0.0
     memory.square = START_SQUARE
     memory.drawdown = 0.0
 
@@ -78,13 +78,13 @@ def reward_of(settings: Any, memory: Any, net: float, gross: float, drawdown: fl
     if settings.mode == MEAN_VARIANCE:
         return float(n - settings.weight * (gross * scale) * (gross * scale))
     if settings.mode == DIFFERENTIAL_SHARPE:
-        by_mean = n - memory.mean
+        by_mean = n - memory.average
         by_square = n * n - memory.square
-        variance = memory.square - memory.mean * memory.mean
+        variance = memory.square - memory.average * memory.average
         found = 0.0
         if variance > LEAST_VARIANCE:
-            found = (memory.square * by_mean - 0.5 * memory.mean * by_square) / (variance * np.sqrt(variance))
-        memory.mean += settings.eta * by_mean
+            found = (memory.square * by_mean - 0.5 * memory.average * by_square) / (variance * np.sqrt(variance))
+        memory.average += settings.eta * by_mean
         memory.square += settings.eta * by_square
         return max(-MAX_SHARPE_STEP, min(MAX_SHARPE_STEP, found))
     if settings.mode == DRAWDOWN:

@@ -8,6 +8,7 @@ a mean-reverting price by relative value iteration. All money is in standard dev
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -115,6 +116,7 @@ def _transition(grid: Floats, phi: float) -> Floats:
     return mass
 
 
+@cache
 def mean_reverting_optimum(phi: float, cost: float) -> MeanRevertingOptimum:
     """Find the rule with the highest mean net per bar.
 
