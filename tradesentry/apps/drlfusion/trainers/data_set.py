@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tradesentry.apps.drlfusion.agents.base_agent import Agent
 from tradesentry.apps.drlfusion.configs.drlfusion_config import DrlFusionConfig
@@ -171,7 +172,7 @@ def new_data_set(
     digest = hashlib.sha256()
     for part in (train, validation):
         for array in (part.bars, part.features, part.markets):
-            digest.update(np.ascontiguousarray(array).view(np.ndarray).view(np.uint8).data)
+            _add_values(digest, np.asarray(array).view(np.ndarray))
     own = config.model_dump(mode="json", exclude={"models", "training", "symbols"})
     digest.update(canonical([_shape(train), _shape(validation), limits, own]).encode())
     return DataSet(train, validation, fitted, config, facts, digest.hexdigest(), limits)
@@ -214,6 +215,15 @@ def purge_bars(config: DrlFusionConfig, training: TrainingConfig, *, decay: floa
     """
     reach = math.ceil(math.log(0.01) / math.log(training.gamma * (training.gae_lambda or decay)))
     return max(reach, config.max_hold_bars)
+
+
+def _add_values(digest: Any, records: npt.NDArray[Any]) -> None:
+    """Add the values of records to a digest; bytes between the fields say nothing and differ between processes."""
+    if records.dtype.names is None:
+        digest.update(np.ascontiguousarray(records).view(np.uint8).data)
+        return
+    for name in records.dtype.names:
+        _add_values(digest, records[name])
 
 
 def _shape(part: MarketData) -> dict[str, Any]:
