@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -199,7 +199,7 @@ class Verdict:
 
     finding: Finding
     statistics: tuple[Statistic, ...]
-    desired_state: str | None
+    desired_state: Literal["paused", "flatten"] | None
     """What the run should become: None as it is, `paused`, or `flatten` at the second acting check in a row."""
 
     @property
@@ -231,7 +231,9 @@ def judge(statistics: Sequence[Statistic], *, was_acting: bool) -> Verdict:
         was_acting: Whether the check before came to ACT.
     """
     finding = max((s.finding for s in statistics), default=Finding.FINE)
-    state = None if finding is not Finding.ACT else ("flatten" if was_acting else "paused")
+    state: Literal["paused", "flatten"] | None = None
+    if finding is Finding.ACT:
+        state = "flatten" if was_acting else "paused"
     return Verdict(finding, tuple(statistics), state)
 
 

@@ -118,7 +118,6 @@ def test_a_result_below_its_percentiles_warns_and_then_acts():
 
 
 def test_a_second_acting_check_in_a_row_flattens_and_unknown_figures_raise_nothing():
-    """Seen to fail: with the memory of the check before not kept."""
     odd = [Statistic("x", 2.0, 0.5, 1.0)]
 
     assert judge(odd, was_acting=False).desired_state == "paused"
@@ -143,6 +142,7 @@ def test_a_watch_checks_every_day_once_its_window_is_full():
 
 
 def test_a_watch_pauses_and_then_flattens_where_the_market_has_changed():
+    """Seen to fail: with the memory of the check before not kept."""
     moved = np.random.default_rng(2).normal(2.0, 1, (300, N))
     found = watch_over(moved, PI[:300])
 

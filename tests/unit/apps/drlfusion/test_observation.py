@@ -57,7 +57,7 @@ def test_turbulence_judges_a_bar_by_the_moments_of_the_bars_before_it():
 
 
 def test_a_mirrored_market_flips_the_odd_features_and_no_other_to_the_last_bit():
-    """Seen to fail: with the sign of one odd feature taken as even, and with EMAs kept as prices."""
+    """Seen to fail: with the sign of one odd feature taken as even."""
     bars = walk(400, 3)
     plain, distance, _ = observed(bars)
     mirrored, other, _ = observed(mirror(bars, tick=TICK))
@@ -84,7 +84,6 @@ def test_scaling_all_prices_changes_nothing(power, seed):
 @settings(max_examples=20)
 @given(cut=st.integers(100, 250), seed=st.integers(0, 20))
 def test_a_poisoned_future_changes_no_observation(cut, seed):
-    """Seen to fail: with features written from bar t + 1."""
     bars = walk(260, seed)
     poisoned = bars.copy()
     for name in ("open", "high", "low", "close"):

@@ -50,8 +50,8 @@ class Desk:
     def shape(self, x: float, *, turbulence: float = 0.0, volatility: float = 0.1) -> float:
         return float(shape_target(self.params[0], self.holding, self.bar, self.view, x, turbulence, volatility))
 
-    def emit(self, level: float) -> Any:
-        n = emit_target(self.params[0], self.holding, self.bar, self.view, ATR, level, self.intents)
+    def emit(self, level: float, *, atr: float = ATR) -> Any:
+        n = emit_target(self.params[0], self.holding, self.bar, self.view, atr, level, self.intents)
         return self.intents[:n]
 
     def enter(self, side: int = 1, level: float = 1.0) -> float:
@@ -185,14 +185,16 @@ def test_an_old_position_is_closed_even_where_the_wish_is_near_to_it():
 @pytest.mark.parametrize("side", [1, -1])
 def test_an_entry_is_sized_by_the_loss_at_its_stop(side):
     """The stop of a sale is an ask. Seen to fail: with the spread left out of the distance."""
-    desk = Desk()
+    desk, spread = Desk(), 256 * TICK
+    desk.view.last_spread = spread
+    units = 1_000.0 * (500.0 / (3 * ATR + spread) // 1_000)
     asked = desk.emit(side * 1.0)
 
     assert len(asked) == 1
     assert (asked[0].action, asked[0].side, asked[0].size_rule) == (Action.ENTER, side, SizeRule.UNITS)
-    assert asked[0]["size"] == full_unit(desk)
-    assert asked[0].stop_loss == (CLOSE - 3 * ATR if side > 0 else CLOSE + SPREAD + 3 * ATR)
-    assert desk.emit(side * 0.5)[0]["size"] == 1_000.0 * (0.5 * full_unit(desk) // 1_000)
+    assert asked[0]["size"] == units
+    assert asked[0].stop_loss == (CLOSE - 3 * ATR if side > 0 else CLOSE + spread + 3 * ATR)
+    assert desk.emit(side * 0.5)[0]["size"] == 1_000.0 * (0.5 * units // 1_000)
 
 
 def test_an_entry_below_the_least_size_is_asked_for_once_so_that_its_refusal_is_on_record():
@@ -247,12 +249,9 @@ def test_an_add_keeps_the_old_stop_where_that_is_tighter_and_is_cut_to_the_risk(
     assert loss <= 500.0
 
 
-@given(
-    level=st.sampled_from([0.5, 0.4, 0.7]), drift=st.floats(-2.5, 6), side=st.sampled_from([1, -1]),
-    held=st.floats(0.1, 0.9),
-)  # fmt: skip
-def test_everything_open_never_loses_more_at_the_stop_than_the_first_entry_risked(level, drift, side, held):
-    """Seen to fail: with the added units not cut."""
+@given(drift=st.floats(-2.5, 6), side=st.sampled_from([1, -1]), held=st.floats(0.1, 0.9), growth=st.floats(0.3, 4))
+def test_everything_open_never_loses_more_at_the_stop_than_the_first_entry_risked(drift, side, held, growth):
+    """Where volatility grew, the old stop stays and is far from what is added. Seen to fail: with it not cut."""
     desk = Desk()
     desk.emit(side * 1.0)
     first = 1_000.0 * (held * full_unit(desk) // 1_000)
@@ -261,7 +260,7 @@ def test_everything_open_never_loses_more_at_the_stop_than_the_first_entry_riske
     desk.hold((side, first, entry, stop))
     desk.bar.close = CLOSE + side * drift * ATR
     desk.look()
-    asked = desk.emit(side * 1.0)
+    asked = desk.emit(side * 1.0, atr=growth * ATR)
 
     if len(asked) == 0 or asked[0].action != Action.ENTER:
         return

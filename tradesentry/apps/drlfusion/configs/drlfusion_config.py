@@ -32,7 +32,9 @@ class DrlFusionConfig(StrategyConfig):
     rule: Literal["quorum", "mean", "softmax", "select", "hedge", "gate"] = Field(
         "quorum", description="How the proposals of the four agents become one."
     )
-    quorum_n: int = Field(3, ge=2, le=4, description="Agents that must share a side.")
+    quorum_n: int = Field(
+        3, ge=2, le=4, description="Agents that must share a side.", json_schema_extra={"unit": "agents"}
+    )
     vote_threshold: Levels = Field(0.25, ge=0, le=0.9, description="Proposal above which an agent votes for its side.")
     weights: Literal["equal", "softmax"] = Field(
         "equal", description="Votes of quorum and gate: alike, or by the results of the shadow accounts."
@@ -41,7 +43,7 @@ class DrlFusionConfig(StrategyConfig):
         63, ge=5, le=252, description="Length of a block of the shadow accounts.",
         json_schema_extra={"unit": "FX days"},
     )  # fmt: skip
-    tau: float = Field(0.5, gt=0, le=10, description="Temperature of the softmax over scores.")
+    tau: float = Field(0.5, gt=0, le=10, description="Temperature of the softmax over scores, annual Sharpe ratio.")
     score_alpha: Fraction = Field(0.2, gt=0, le=1, description="Weight of the last block in a score.")
     weight_floor: Fraction = Field(0.05, ge=0, le=0.25, description="Least weight of an agent.")
     hedge_eta: float = Field(0.05, gt=0, le=1, description="Rate of rule hedge.", json_schema_extra={"unit": "per ATR"})
