@@ -1,12 +1,12 @@
 """The paper broker: `PaperVenue` behind the port that real venues have, with the delays and faults of a wire.
 
 A fault of the wire never changes what the account does, only whether and when we hear of it; so a lost reply is
-`Unknown` here as anywhere, although the venue sits in the same process. Delays are a counter-based function of a seed,
-so a run can be repeated.
+`Unknown` here as anywhere, although the venue sits in this process. Delays depend on a seed and a count alone.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -44,7 +44,7 @@ from tradesentry.core.broker.paper_wire import (
 )
 from tradesentry.core.broker.preparation import prepare_change, prepare_order, prepare_protection, units_to_close
 from tradesentry.core.domain.clock import Clock, ClockSample
-from tradesentry.core.domain.errors import BrokerUnavailable, JournalUnavailable, UsageError, nearest
+from tradesentry.core.domain.errors import BrokerUnavailable, JournalUnavailable, LeaseLost, UsageError, nearest
 from tradesentry.core.domain.events import BrokerEvent, EventFacts, StreamDown
 from tradesentry.core.domain.money import ZERO
 from tradesentry.core.domain.venue import AccountState, OpenTrade, Position, Quote, VenueInstrument
@@ -315,7 +315,9 @@ class PaperBroker:
         async def work(_deadline: float) -> Outcome:
             sent_ts_ns = self._clock.now_ns()
             outcome = await self._exchange(operation, stamp, act, client_order_id, rounded)
-            return outcome if await self._is_kept() else Unknown("not_stored", sent_ts_ns)
+            with suppress(LeaseLost):
+                return outcome if await self._is_kept() else Unknown("not_stored", sent_ts_ns)
+            return Unknown("lease_lost", sent_ts_ns)
 
         return await self._gate.run(operation, stamp, work, is_protective=operation not in ("place", "replace"))
 
@@ -382,8 +384,7 @@ class PaperBroker:
         venue.now_ns = max(venue.now_ns, self._clock.now_ns())
         result = act()
         if isinstance(result, Refusal):
-            events = tuple(self._event(row) for row in result.transactions)
-            kind = REFUSALS.get(result.code, RefusalClass.FINAL)
+            events, kind = tuple(map(self._event, result.transactions)), REFUSALS.get(result.code, RefusalClass.FINAL)
             return Refused(result.code, f"The paper venue refused: {result.code}.", kind, events)
         events = tuple(self._event(row) for row in result)
         order = None if client_order_id is None else venue.find(f"@{client_order_id}")
@@ -395,4 +396,4 @@ class PaperBroker:
 
 
 async def _nothing() -> None:
-    """Keep nothing: an account of this process alone."""
+    """Keep nothing: nobody else will have the account."""

@@ -4,10 +4,11 @@ import asyncio
 
 from tests.conformance.brokers.conftest import paper_bench, play
 from tests.support.venues import TUESDAY_NS, entry, new_venue, quote_at
-from tradesentry.core.broker.base_broker import Accepted, CommandStamp, RefusalClass, Refused
+from tradesentry.core.broker.base_broker import Accepted, CommandStamp, RefusalClass, Refused, Unknown
 from tradesentry.core.broker.paper import PaperBroker
 from tradesentry.core.broker.paper_wire import Latency
 from tradesentry.core.domain.clock import FakeClock
+from tradesentry.core.domain.errors import LeaseLost
 from tradesentry.core.domain.live_orders import client_order_id
 
 
@@ -26,6 +27,24 @@ def test_a_command_of_an_older_epoch_is_refused_at_the_venue():
     assert isinstance(stale, Refused)
     assert (stale.code, stale.kind) == ("STALE_EPOCH", RefusalClass.HALT)
     assert len(trades) == 1
+
+
+def test_a_command_whose_lease_is_lost_before_it_is_stored_has_no_known_outcome():
+    """Found by the soak. Seen to fail: the command raised, which a command never does."""
+
+    async def lost():
+        raise LeaseLost("The account is another's now.")
+
+    async def case():
+        venue = new_venue()
+        broker = PaperBroker(venue, FakeClock(TUESDAY_NS), keep=lost)
+        broker.show(quote_at(1.1))
+        return await broker.place_order(entry())
+
+    outcome = asyncio.run(case())
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.reason == "lease_lost"
 
 
 def test_latency_has_the_median_and_the_tail_it_says_and_repeats():
