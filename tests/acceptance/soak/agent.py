@@ -76,13 +76,15 @@ class Life:
         self._stop = asyncio.Event()
         self.is_zombie = False
         self.journal: PostgresJournal
+        self.pool: Any = None
 
     async def run(self) -> None:
         """Live until told to stop."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGUSR1, self._forget)
-        self.journal = PostgresJournal(await self._pool(), commit_seconds=self.given.soak.times.commit)
+        self.pool = await self._pool()
+        self.journal = PostgresJournal(self.pool, commit_seconds=self.given.soak.times.commit)
         is_first = self.given.may_reclaim
         while not self._stop.is_set():
             with suppress(JournalUnavailable):
@@ -151,6 +153,8 @@ class Life:
                     raise error
 
     async def _drop(self, account_id: UUID) -> None:
+        if account_id not in self._held:
+            return
         _, fence, _, task = self._held.pop(account_id)
         fence.lose()
         task.cancel()

@@ -142,6 +142,21 @@ def read_numbers(path: Path) -> set[int]:
     return {row["seq"] for row in rows if "seq" in row}
 
 
+async def read_paper_logs(url: str, account_ids: Mapping[str, Any]) -> dict[str, list[Row]]:
+    """Return the logs of paper accounts, which are their venues' logs. Arguments as `read_journal`."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+        query = "SELECT payload, ts_ns AS at FROM paper_transactions WHERE account_id = $1 ORDER BY seq"
+        found = {}
+        for account, account_id in account_ids.items():
+            rows = await connection.fetch(query, account_id)
+            found[account] = [{**row["payload"], "at": row["at"]} for row in rows]
+        return found
+    finally:
+        await connection.close()
+
+
 async def read_journal(url: str, account_ids: Mapping[str, Any]) -> dict[str, Journal]:
     """Return the rows of each account.
 

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -27,12 +28,17 @@ from tradesentry.core.broker.faults import FaultScript
 from tradesentry.core.broker.paper_ledger import Transaction
 from tradesentry.core.broker.paper_venue import PaperVenue
 from tradesentry.core.domain.clock import SystemClock
+from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.domain.orders import OrderType, Side
+from tradesentry.core.domain.records import BAR
 from tradesentry.core.domain.venue import Quote
+from tradesentry.core.market.bars import BarArray
 from tradesentry.core.market.calendar import CalendarSpec, build_calendar
 from tradesentry.core.market.instruments import instrument
+from tradesentry.core.utils.kernel import new_records
 
 DAY_NS = 86_400 * 10**9
+MINUTE_NS = 60 * 10**9
 HAND_UNITS = 1_000
 HAND_STOP_PIPS = 40
 MOST_BY_HAND = 2
@@ -49,6 +55,30 @@ class VenueLog:
         """Append one line with the present time."""
         line = json.dumps({"what": what, "at": time.time_ns(), **said})
         os.write(self._file, line.encode() + b"\n")
+
+
+class Minutes:
+    """The bars of one minute that the venue's prices make, for whoever was not there."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, dict[int, list[float]]] = defaultdict(dict)
+
+    def note(self, quote: Quote) -> None:
+        """Take a price."""
+        open_ns, bid = quote.ts_ns // MINUTE_NS * MINUTE_NS, quote.bid
+        bar = self._bars[quote.symbol].setdefault(open_ns, [bid, bid, bid, bid, 0.0])
+        bar[1:] = [max(bar[1], bid), min(bar[2], bid), bid, quote.ask - bid]
+
+    def between(self, symbol: str, granularity: str, start_ns: int, end_ns: int) -> BarArray:
+        """Return the complete bars that open in [start_ns, end_ns)."""
+        if granularity != "M1":
+            raise UsageError(f"The soak's venue makes bars of one minute, not of {granularity}.")
+        end_ns = min(end_ns, time.time_ns() // MINUTE_NS * MINUTE_NS)
+        known = [(at, bar) for at, bar in self._bars[symbol].items() if start_ns <= at < end_ns]
+        bars = new_records(len(known), BAR)
+        for i, (at, (first, high, low, last, spread)) in enumerate(known):
+            bars[i] = (at, at + MINUTE_NS, first, high, low, last, 1.0, spread)
+        return bars
 
 
 class Front(Protocol):
@@ -174,7 +204,10 @@ class OandaFront(FakeOanda):
         venue = new_venue(symbols, capital=capital, faults=trading, seed=seed, options=options)
         set_calendars(venue, symbols)
         faults = FaultScript.parse(wire, seed=seed + 1)
-        super().__init__(venue, SystemClock(), faults=faults, heartbeat_seconds=heartbeat_seconds)
+        self._minutes = Minutes()
+        super().__init__(
+            venue, SystemClock(), faults=faults, heartbeat_seconds=heartbeat_seconds, history=self._minutes.between
+        )
         self.account = account
         self._log, self._numbers = log, {}
         self._target: int | None = None
@@ -189,6 +222,11 @@ class OandaFront(FakeOanda):
         if not self.venue.transactions:
             self.venue.transfer(Decimal(0))
         await super().start(port=port)
+
+    def show(self, quote: Quote) -> list[Transaction]:
+        """Bring a price."""
+        self._minutes.note(quote)
+        return super().show(quote)
 
     def scripts(self) -> Sequence[FaultScript]:
         """Return the faults of the wire and of trading."""

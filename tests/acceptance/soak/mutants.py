@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from tests.acceptance.soak import plants
 from tests.acceptance.soak.agent import live
 from tests.acceptance.soak.naive import HastySession, NaiveSession
+from tests.acceptance.soak.sessions import session_of
 from tests.acceptance.soak.settings import AgentSettings, Chaos, SoakSettings
-from tests.acceptance.soak.trader import TraderSession
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Mutant:
     agent: Callable[[AgentSettings], None]
     soak: Callable[[SoakSettings], SoakSettings] = lambda settings: settings
     """Faults that bring it out sooner."""
+    brokers: tuple[str, ...] = ("oanda", "gateway", "paper")
+    """Where it can be: what is another trader altogether needs a venue of its own."""
 
 
 def planted(plant: Callable[[], None]) -> Callable[[AgentSettings], None]:
@@ -31,7 +33,7 @@ def planted(plant: Callable[[], None]) -> Callable[[AgentSettings], None]:
 
     def agent(given: AgentSettings) -> None:
         plant()
-        live(given, TraderSession)
+        live(given, session_of(given))
 
     return agent
 
@@ -75,15 +77,18 @@ def _long_outages(settings: SoakSettings) -> SoakSettings:
 
 
 MUTANTS = {
-    "M-": Mutant("the trader as it is", (), lambda given: live(given, TraderSession)),
+    "M-": Mutant("the trader as it is", (), lambda given: live(given, session_of(given))),
     "M0": Mutant(
-        "retries on timeout, records after success", ("duplicates", "lost"), lambda given: live(given, NaiveSession)
+        "retries on timeout, records after success", ("duplicates", "lost"), lambda given: live(given, NaiveSession),
+        brokers=("oanda", "gateway"),
     ),
     "M1": Mutant(
         "resends when the first query finds nothing", ("duplicates",), planted(plants.resend),
         _with("late:0.3-0.6 60% on place\n", postmaster_seconds=30.0, life_seconds=3.0, young=0.0, crash_points=0.0),
     ),
-    "M2": Mutant("journals after the send", ("lost",), lambda given: live(given, HastySession)),
+    "M2": Mutant(
+        "journals after the send", ("lost",), lambda given: live(given, HastySession), brokers=("oanda", "gateway")
+    ),
     "M3": Mutant(
         "takes a timeout for a refusal, ignores late evidence", ("lost",), planted(plants.refuse_silence),
         _with("lose_reply 20% on place\n"),

@@ -47,11 +47,12 @@ class ToldFill:
 def ask_of(request: Row) -> Ask:
     """Return what a request wants, in whatever language it is."""
     body, parts = request["body"], request["path"].split("/")
+    if "request" in body:
+        said = body["request"]
+        trade, client = (said.get("target") or {}).get("trade_id"), (said.get("order") or {}).get("client_order_id")
+        return Ask(body["kind"], str(client or ""), str(trade or ""))
     if "kind" in body:
-        said = body.get("request", body)
-        trade = str((said.get("target") or {}).get("trade_id", body.get("trade", "")))
-        client = str((said.get("order") or {}).get("client_order_id", body.get("client", "")))
-        return Ask(body["kind"], client, trade)
+        return Ask(body["kind"], body.get("client", ""), body.get("trade", ""))
     if request["method"] == "POST":
         client = ((body.get("order") or {}).get("clientExtensions") or {}).get("id", "")
         return Ask("place", str(client))

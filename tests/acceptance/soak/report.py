@@ -153,7 +153,7 @@ def run_mutants(settings: SoakSettings, names: Sequence[str], *, controls: bool 
         names: Mutants; all when empty.
         controls: Whether the trader as it is runs through the same faults afterwards, and has to pass.
     """
-    chosen = names or [name for name in MUTANTS if name != "M-"]
+    chosen = names or [name for name, it in MUTANTS.items() if name != "M-" and settings.broker in it.brokers]
     survivors = [name for name in chosen if not is_caught(settings, name)]
     say(f"survived: {', '.join(survivors)}" if survivors else "all caught")
     faults: dict[SoakSettings, list[str]] = {}

@@ -23,27 +23,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from tests.acceptance.soak.evidence import Claim, Evidence, Span, read_journal, read_numbers, read_venue
+from tests.acceptance.soak.evidence import (
+    Claim,
+    Evidence,
+    Span,
+    VenueFile,
+    read_journal,
+    read_numbers,
+    read_paper_logs,
+    read_venue,
+)
 from tests.acceptance.soak.gateways import GatewaySettings, run_gateway
+from tests.acceptance.soak.paper_trader import PRICES
+from tests.acceptance.soak.server import Database
 from tests.acceptance.soak.settings import AgentSettings, SoakSettings
 from tests.acceptance.soak.venue import SYMBOLS, VenueProcess, VenueSettings
-from tests.support.postgres import DatabaseForTest, cloned, home_folder, memory_folder, provisioned
 from tests.support.processes import end, fork, is_alive
 from tradesentry.core.broker.http_client import HttpClient
 from tradesentry.core.domain.clock import SystemClock
 from tradesentry.core.utils.crash_points import POINTS
-from tradesentry.database.embedded import EmbeddedPostgres
-from tradesentry.database.roles import ADMIN, OWNER
+from tradesentry.database.roles import OWNER
 
 ACCOUNTS = {
     "oanda": ("001-001-1234567-001", "001-001-1234567-002"),
     "gateway": ("5000001", "5000002"),
     "paper": ("paper-1", "paper-2"),
 }
-LINKED_AS = {"oanda": ("oanda", "demo"), "gateway": ("mt5", "demo"), "paper": ("paper", "paper")}
-"""Broker and environment in the journal."""
 TICK_SECONDS = 0.01
 LOOK_SECONDS = 2.0
 """Between two looks at the evidence while the soak runs."""
@@ -84,77 +89,6 @@ class Outcome:
     commits_per_second: float
     pg_version: str
     folder: Path
-
-
-class Database:
-    """The throw-away server and the account rows in it."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        home = stack.enter_context(home_folder(memory_folder()))
-        self.server = stack.enter_context(EmbeddedPostgres(home))
-        provisioned(self.server)
-        self.database: DatabaseForTest = cloned(self.server)
-        # What is not flushed stays in memory for long, so that a commit that only claims to be durable is lost.
-        with psycopg.connect(self.server.url(ADMIN, "postgres"), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-            connection.execute("SELECT pg_reload_conf()")
-        self.user = self.database.user()
-        self.outages: list[Span] = []
-
-    def link(self, account: str, *, broker: str = "oanda") -> tuple[Any, Any]:
-        """Link an account and launch its run; return both ids."""
-        name, environment = LINKED_AS[broker]
-        account_id = self.database.link(self.user, broker=name, environment=environment)
-        return account_id, self.database.run(self.user, account_id)
-
-    def more_runs(self, account_id: Any, n: int) -> tuple[Any, ...]:
-        """Launch further runs on an account and return their ids."""
-        return tuple(self.database.run(self.user, account_id, strategy=f"app{i}") for i in range(1, n + 1))
-
-    def kill(self, operation: Callable[[int], None], *, away_seconds: float) -> None:
-        """Let the server die by `operation`, start it again, remember how long it was away."""
-        operation(self.server.pid)
-        deadline = time.monotonic() + 5.0
-        while self.server.is_running and time.monotonic() < deadline:
-            time.sleep(0.001)
-        started = time.time_ns()
-        time.sleep(away_seconds)
-        self.server.stop()
-        self.server.start()
-        self.outages.append(Span(started, time.time_ns()))
-
-    def kill_backend(self) -> None:
-        """Kill one session of an agent; the server throws all others out and recovers by itself."""
-        with psycopg.connect(self.server.url(ADMIN, "postgres"), autocommit=True) as connection:
-            row = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE usename = 'ts_agent' ORDER BY random() LIMIT 1"
-            ).fetchone()
-        if row is None:
-            return
-        started = time.time_ns()
-        with suppress(ProcessLookupError):
-            os.kill(row[0], signal.SIGKILL)
-        for _ in range(1_000):
-            with suppress(psycopg.OperationalError):
-                psycopg.connect(self.server.url(ADMIN, "postgres"), connect_timeout=2).close()
-                break
-            time.sleep(0.02)
-        self.outages.append(Span(started, time.time_ns()))
-
-    def commits_per_second(self, *, seconds: float = 1.0) -> float:
-        """Return how many transactions are confirmed durable in a second, one after the other."""
-        with psycopg.connect(self.database.url(ADMIN), autocommit=True) as connection:
-            connection.execute("CREATE TABLE public.commits (n int)")
-            started, n = time.monotonic(), 0
-            while time.monotonic() - started < seconds:
-                connection.execute("INSERT INTO public.commits VALUES (1)")
-                n += 1
-            connection.execute("DROP TABLE public.commits")
-        return n / seconds
-
-    def version(self) -> str:
-        """Return the server's version."""
-        return str(self.database.rows("SHOW server_version", role=ADMIN)[0][0])
 
 
 class Soak:
@@ -198,7 +132,9 @@ class Soak:
             self.template = AgentSettings(
                 soak=self.settings,
                 database_url=self.database.database.agent_url(),
-                accounts=self.venue.urls,
+                accounts={
+                    account: self.venue.urls.get(account, self.venue.urls.get(PRICES, "")) for account in self.accounts
+                },
                 account_ids={account_id: account for account, account_id in self.account_ids.items()},
                 runs=dict(ids.values()),
                 more_runs={
@@ -218,6 +154,11 @@ class Soak:
     def evidence(self) -> Evidence:
         """Return what venue, journal and processes have said so far."""
         venue, hits = read_venue(self.folder / "venue.jsonl")
+        if self.settings.broker == "paper":
+            venue.pop(PRICES, None)
+            logs = asyncio.run(read_paper_logs(self.database.database.url(OWNER), self.account_ids))
+            for account, transactions in logs.items():
+                venue.setdefault(account, VenueFile()).transactions = transactions
         for gateway in self.gateways:
             account = str(gateway.given.login)
             venue[account].numbers = read_numbers(gateway.given.logs / "events.jsonl")
@@ -231,6 +172,8 @@ class Soak:
 
     def _venue_settings(self) -> VenueSettings:
         soak = self.settings
+        if soak.broker == "paper":
+            return VenueSettings(self.folder / "venue.jsonl", (PRICES,), seed=soak.seed)
         return VenueSettings(
             self.folder / "venue.jsonl", self.accounts, wire=soak.wire, trading=soak.trading, seed=soak.seed,
             manual_per_second=soak.manual_per_second, manual_actions=soak.manual_actions, terminal=soak.terminal,

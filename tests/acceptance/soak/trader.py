@@ -109,18 +109,21 @@ class TraderSession:
     def __init__(self, life: "Life", claim: Claim, fence: SelfFence) -> None:
         self._life, self._claim, self._fence, self._lease = life, claim, fence, claim.lease
         times = life.given.soak.times
-        gate = CommandGate(
+        self._gate = CommandGate(
             life.clock, throttle=Throttle(life.clock, per_second=100.0, burst=200.0),
             max_send_seconds=times.max_send, may_send=lambda stamp: fence.is_open and stamp.epoch == claim.lease.epoch,
         )  # fmt: skip
-        broker = broker_of(life.given, claim.lease.account_id, life.clock, gate=gate)
-        self._parts = assemble(life, claim, fence, broker, gate)
         self._account = life.given.account_ids[self._lease.account_id]
         soak = life.given.soak
         self._source = Source(soak.seed, self._account, protects=soak.protects)
-        self._parts.orders.listeners.append(self._source.hear)
         self._quotes: dict[str, Quote] = {}
         self._is_stopping = False
+        if soak.broker != "paper":
+            self._set_up(broker_of(life.given, claim.lease.account_id, life.clock, gate=self._gate))
+
+    def _set_up(self, broker: BaseBroker) -> None:
+        self._parts = assemble(self._life, self._claim, self._fence, broker, self._gate)
+        self._parts.orders.listeners.append(self._source.hear)
 
     async def run(self) -> None:
         """Recover, then trade until canceled or the lease is lost."""
