@@ -5,8 +5,8 @@ the same costs and exits (`scripted`), and then combined: a draw takes one entry
 share of draws whose mean R is at least that of the strategy. A small one says that what the baseline leaves to chance
 was worth something; it corrects neither for costs nor for the number of variants tried.
 
-Always there: `flat`, `hold`, `random_entry` (any bar, any side, exits scaled by ATR) and `placebo` (the same side,
-stop and target at a random bar of similar ATR). A strategy adds its own and says what its exits are with
+Always there: `flat`, `hold`, `short`, `random_entry` (any bar, any side, exits scaled by ATR) and `placebo` (the same
+side, stop and target at a random bar of similar ATR). A strategy adds its own and says what its exits are with
 `BaseStrategy.baselines`; else they are read from its trades. Exits by a strategy's own signal are not copied.
 """
 
@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from tradesentry.backtest.arena import Arena
 from tradesentry.backtest.metrics import trades as trades_of
 from tradesentry.backtest.metrics.returns import max_drawdown
 from tradesentry.backtest.resolve import ResolvedRun
@@ -213,12 +214,16 @@ def _situations(run: ResolvedRun, trades: Any, suite: Suite) -> dict[int, Situat
             continue
         bars, calendar = run.data.series[market].bars, run.markets[market].calendar
         exits = exits_of_trades(own) if suite.exits is None else suite.exits(run.config, own, calendar)
-        found[market] = Situation(own, bars, calendar, run.config, _atr(bars), exits)
+        found[market] = Situation(own, bars, calendar, run.config, average_range(bars), exits)
     return found
 
 
-def _atr(bars: Any) -> FloatArray:
-    """Return Wilder's ATR(14) of every bar, NaN before it is known."""
+def average_range(bars: Any) -> FloatArray:
+    """Return Wilder's ATR(14) of every bar, NaN before it is known.
+
+    Args:
+        bars: BAR array.
+    """
     values = np.full(len(bars), np.nan)
     if len(bars) <= ATR_BARS:
         return values
@@ -294,26 +299,41 @@ def _known(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _hold(run: ResolvedRun) -> BaselineRow:
-    """Return what buying at the first bar and holding to the end earns, the capital spread over the markets."""
+def hold_arena(run: ResolvedRun, side: int, *, n_before: Sequence[int] = (), cost_scale: float | None = None) -> Arena:
+    """Return the finished play of holding one side of every market to the end, the capital spread over the markets.
+
+    Args:
+        run: The resolved run.
+        side: 1 buys and holds, -1 sells and holds.
+        n_before: Bars per market before the first that may be held.
+        cost_scale: Multiple of the costs; the settings' when None.
+    """
     entries = {}
     markets = run.data.series[: run.data.n_traded]
     for market, series in enumerate(markets):
-        entry = np.zeros(1, ENTRY)
-        entry["decide_ns"], entry["side"], entry["target"] = series.bars["close_ns"][0], 1, np.nan
-        entry["distance"] = HOLD_STOP * series.bars["close"][0]
+        # Decided inside the window: before it lies a weekend, over which no decision is kept.
+        entry, row = np.zeros(1, ENTRY), min(n_before[market] if n_before else 0, len(series.bars) - 1)
+        entry["decide_ns"], entry["side"], entry["target"] = series.bars["close_ns"][row], side, np.nan
+        entry["distance"] = HOLD_STOP * series.bars["close"][row]
         entries[market] = entry
     # Losing `risk` at that stop means a notional of the market's share of the capital, in any currency.
     rules: dict[str, Any] = {"risk": HOLD_STOP / len(markets), "weekend": "hold", "max_spread": None}
-    arena, _scripts = script_arena(run, entries, capital=HOLD_CAPITAL, **rules)
+    arena, _scripts = script_arena(run, entries, capital=HOLD_CAPITAL, cost_scale=cost_scale, **rules)
     arena.run()
+    return arena
+
+
+def _hold(run: ResolvedRun, side: int) -> BaselineRow:
+    """Return what holding one side from the first bar to the end earns."""
+    arena = hold_arena(run, side)
     equity = np.concatenate(([HOLD_CAPITAL], arena.equity_rows["equity"]))
     lows = np.concatenate(([HOLD_CAPITAL], arena.equity_rows["worst_equity"]))
     times = np.concatenate((arena.equity_rows["ts_ns"][:1], arena.equity_rows["ts_ns"]))
+    name, label, verb = ("hold", "Buy and hold", "Bought") if side > 0 else ("short", "Short and hold", "Sold")
     return BaselineRow(
-        "hold",
-        "Buy and hold",
-        "Bought at the first bar, held to the end, the capital spread over the markets without leverage.",
+        name,
+        label,
+        f"{verb} at the first bar, held to the end, the capital spread over the markets without leverage.",
         len(arena.trade_rows),
         total_return=float(equity[-1] / HOLD_CAPITAL - 1.0),
         max_drawdown=max_drawdown(equity, lows, times).depth,
@@ -330,7 +350,11 @@ def compare(run: ResolvedRun, *, seed: int = 0) -> list[BaselineRow]:
     arena = new_arena(run)
     arena.run()
     trades = arena.trade_rows
-    rows = [BaselineRow("flat", "Flat", "No trade at all.", 0, 0.0, total_return=0.0, max_drawdown=0.0), _hold(run)]
+    rows = [
+        BaselineRow("flat", "Flat", "No trade at all.", 0, 0.0, total_return=0.0, max_drawdown=0.0),
+        _hold(run, 1),
+        _hold(run, -1),
+    ]
     suite: Suite = run.strategy.baselines(run.config) or Suite()
     situations = _situations(run, trades, suite)
     if situations:

@@ -95,7 +95,12 @@ def _most_open(entries: npt.NDArray[Any]) -> int:
 
 
 def script_arena(
-    run: ResolvedRun, entries: Mapping[int, npt.NDArray[Any]], *, capital: float = CAPITAL, **rules: Any
+    run: ResolvedRun,
+    entries: Mapping[int, npt.NDArray[Any]],
+    *,
+    capital: float = CAPITAL,
+    cost_scale: float | None = None,
+    **rules: Any,
 ) -> tuple[Arena, list[npt.NDArray[Any]]]:
     """Return memory that plays scripts on the bars, costs and rules of a run, without its limits.
 
@@ -103,6 +108,7 @@ def script_arena(
         run: The resolved run.
         entries: ENTRY rows by market.
         capital: Start balance.
+        cost_scale: Multiple of the costs; the settings' when None.
         **rules: Fields of the configuration to replace, such as `weekend="hold"`.
 
     Returns:
@@ -120,7 +126,7 @@ def script_arena(
             (lane,) = new_lanes(scripted, config=config, markets=[market])
             lane.params["n_entries"], lane.params["entries"] = len(part), address_of(scripts[-1])
             lanes.append(lane)
-    return new_arena(scripted, lanes=lanes, capital=capital), scripts
+    return new_arena(scripted, cost_scale=cost_scale, lanes=lanes, capital=capital), scripts
 
 
 def r_multiples(run: ResolvedRun, entries: Mapping[int, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:

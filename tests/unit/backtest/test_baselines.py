@@ -133,7 +133,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others(tiny):
     run = tiny("momentum")
 
     assert compare(run) == compare(run)
-    assert compare(run, seed=1)[2] != compare(run)[2]
+    assert compare(run, seed=1)[3] != compare(run)[3]
 
 
 def test_holding_earns_the_change_of_the_price_less_its_costs(tiny):
@@ -165,7 +165,7 @@ def test_holding_spreads_the_capital_over_the_markets_in_any_currency(tiny, symb
 def test_a_run_without_trades_has_only_what_needs_none(tiny):
     run = tiny("momentum", "every_bars=500", to="2022-01-04")
 
-    assert [row.name for row in compare(run)] == ["flat", "hold"]
+    assert [row.name for row in compare(run)] == ["flat", "hold", "short"]
 
 
 def trades(**fields):
@@ -238,11 +238,11 @@ def test_a_random_entry_may_be_anywhere_with_exits_scaled_by_atr():
 def test_atr_is_wilders(tiny):
     bars = tiny("momentum").data.series[0].bars
 
-    ours = module._atr(bars)
+    ours = module.average_range(bars)
 
     theirs = talib.ATR(*(np.array(bars[name]) for name in ("high", "low", "close")), timeperiod=14)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
-    assert np.isnan(module._atr(bars[:14])).all()
+    assert np.isnan(module.average_range(bars[:14])).all()
 
 
 def test_a_draw_takes_one_filled_alternative_of_each_trade():
@@ -278,7 +278,12 @@ def test_what_is_not_drawn_is_played_once_and_has_no_p(tiny):
         ),
     )  # fmt: skip
     at = Situation(
-        own, run.data.series[0].bars, None, run.config, module._atr(run.data.series[0].bars), exits_of_trades(own)
+        own,
+        run.data.series[0].bars,
+        None,
+        run.config,
+        module.average_range(run.data.series[0].bars),
+        exits_of_trades(own),
     )
 
     row = module._row(run, {0: at}, same, 0.0, seed=0)
@@ -318,7 +323,7 @@ def test_the_comparison_stands_beside_the_result_and_survives_the_folder(tiny, t
 
     loaded = load_result(result.save(tmp_path / "run", with_report=False))
 
-    assert [row["name"] for row in loaded.baselines] == ["flat", "hold", "random_entry", "placebo"]
+    assert [row["name"] for row in loaded.baselines] == ["flat", "hold", "short", "random_entry", "placebo"]
     assert loaded.baselines == result.baselines
     assert replace(result, baselines=[]).summary == result.summary
 
@@ -330,5 +335,5 @@ def test_one_argument_is_all_it_takes():
     result = backtest("breakout", config=config, baselines=True, **period)
 
     names = [row["name"] for row in result.baselines]
-    assert names == ["flat", "hold", "random_entry", "placebo", "random_side", "random_time", "session_start"]
+    assert names == ["flat", "hold", "short", "random_entry", "placebo", "random_side", "random_time", "session_start"]
     assert backtest("breakout", config=config, **period).baselines == []

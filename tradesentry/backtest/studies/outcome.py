@@ -115,15 +115,8 @@ def outcome_of(arena: Arena, *, capital: float, first_ns: int, from_ns: int | No
         first_ns: First instant of the period, as of the first bar that may be traded.
         from_ns: Equity points before it are left out: the account stood still while states warmed up.
     """
-    points = arena.equity_rows
-    ts_ns = np.ascontiguousarray(points["ts_ns"])
-    equity, lows = np.ascontiguousarray(points["equity"]), np.ascontiguousarray(points["worst_equity"])
-    if from_ns is not None:
-        begin = int(np.searchsorted(ts_ns, from_ns))
-        ts_ns, equity, lows = ts_ns[begin:], equity[begin:], lows[begin:]
-    days = days_of(min(first_ns, int(ts_ns[0])), int(ts_ns[-1]))
-    rows = np.searchsorted(ts_ns, np.minimum(days.ends, ts_ns[-1]), side="right")
-    daily = np.concatenate(([capital], np.concatenate(([capital], equity))[rows]))
+    ts_ns, equity, lows = _points(arena, from_ns)
+    days, daily = _sampled(ts_ns, equity, capital=capital, first_ns=first_ns)
     trades, columns = _round_trips(arena.trade_rows)
     figures = np.full(len(FIGURES), np.nan)
     for key, value in (
@@ -132,6 +125,28 @@ def outcome_of(arena: Arena, *, capital: float, first_ns: int, from_ns: int | No
         figures[_ROW[key]] = value
     figures[_ROW["is_stopped"]] = float(int(arena.account.trading_state[0]) != int(TradingState.ACTIVE))
     return Outcome(figures, trades, daily)
+
+
+def daily_equity(arena: Arena, *, capital: float, first_ns: int, from_ns: int | None = None) -> FloatArray:
+    """Return the capital, then the account at the end of each FX day; arguments and value as with `outcome_of`."""
+    ts_ns, equity, _ = _points(arena, from_ns)
+    return _sampled(ts_ns, equity, capital=capital, first_ns=first_ns)[1]
+
+
+def _points(arena: Arena, from_ns: int | None) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return times, equity and adverse extremes of the points from an instant on."""
+    points = arena.equity_rows
+    ts_ns = np.ascontiguousarray(points["ts_ns"])
+    begin = 0 if from_ns is None else int(np.searchsorted(ts_ns, from_ns))
+    equity, lows = np.ascontiguousarray(points["equity"]), np.ascontiguousarray(points["worst_equity"])
+    return ts_ns[begin:], equity[begin:], lows[begin:]
+
+
+def _sampled(ts_ns: IntArray, equity: FloatArray, *, capital: float, first_ns: int) -> tuple[Days, FloatArray]:
+    """Return the FX days of the points, and the capital with the equity at the end of each."""
+    days = days_of(min(first_ns, int(ts_ns[0])), int(ts_ns[-1]))
+    rows = np.searchsorted(ts_ns, np.minimum(days.ends, ts_ns[-1]), side="right")
+    return days, np.concatenate(([capital], np.concatenate(([capital], equity))[rows]))
 
 
 def nothing(capital: float) -> Outcome:

@@ -95,7 +95,7 @@ def test_the_comparison_has_the_general_baselines_and_the_three_of_breakout():
 
     rows = {row.name: row for row in compare(run)}
 
-    assert list(rows) == ["flat", "hold", "random_entry", "placebo", *BASELINES]
+    assert list(rows) == ["flat", "hold", "short", "random_entry", "placebo", *BASELINES]
     assert BASELINES == ("random_side", "random_time", "session_start")
     assert rows["random_side"].n_trades == 3
     assert rows["random_side"].n_draws == 1_000

@@ -187,7 +187,7 @@ def test_baselines_keep_side_stop_and_target():
     assert own.limit_bars.tolist() == [100]
     assert exits(SMEdgeConfig(), trades, None).target.tolist() == pytest.approx([2.0])
     rows = {row.name: row for row in compare(resolve(story(*STORY), target="2R"))}
-    assert {"flat", "hold", "random_entry", "placebo", "random_side"} == set(rows)
+    assert {"flat", "hold", "short", "random_entry", "placebo", "random_side"} == set(rows)
     assert rows["random_side"].n_trades == 1
     assert SUITE.exits is exits
     assert np.isfinite(rows["placebo"].mean_r)
