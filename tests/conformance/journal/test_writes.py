@@ -1,13 +1,12 @@
 """Every journal: what is written together, once, in order, and read back equal."""
 
-import asyncio
 import uuid
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from tests.conformance.journal.rigs import RIGS, event, fill, intent
+from tests.conformance.journal.rigs import event, fill, intent
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.orders import Side
@@ -24,21 +23,6 @@ from tradesentry.core.execution.journal import (
 )
 
 SENDING = Transition(OrderStatus.NEW, OrderStatus.SENDING, "released")
-
-
-@pytest.fixture(params=list(RIGS))
-def with_rig(request):
-    """Run an asynchronous test on a journal."""
-    database = request.getfixturevalue("database") if request.param == "postgres" else None
-
-    def run(test):
-        async def work():
-            async with RIGS[request.param](database) as rig:
-                await test(rig, await rig.lease())
-
-        asyncio.run(work())
-
-    return run
 
 
 def test_an_intent_is_read_back_equal_by_its_client_order_id(with_rig):

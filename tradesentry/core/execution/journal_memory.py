@@ -315,9 +315,6 @@ class _MemoryTransaction:
         self._put(self._rows.transitions, (seq, number), transition)
         return number
 
-    async def add_transitions(self, steps: Sequence[tuple[int, Transition]]) -> list[int]:
-        return [await self.add_transition(seq, transition) for seq, transition in steps]
-
     def _known(self, seq: int) -> None:
         if seq not in self._rows.intents:
             raise unknown_order(seq)
@@ -353,13 +350,22 @@ class _MemoryTransaction:
     async def put_order(self, order: OrderRecord) -> None:
         self._put(self._rows.orders, order.order_key, order)
 
-    async def put_orders(self, orders: Sequence[OrderRecord]) -> None:
+    async def put_changes(
+        self,
+        steps: Sequence[tuple[int, Transition]],
+        *,
+        orders: Sequence[OrderRecord],
+        positions: Sequence[PositionRecord],
+        released: Sequence[int],
+    ) -> None:
+        for seq, transition in steps:
+            await self.add_transition(seq, transition)
         for order in orders:
             await self.put_order(order)
-
-    async def put_positions(self, positions: Sequence[PositionRecord]) -> None:
         for position in positions:
             await self.put_position(position)
+        for seq in released:
+            await self.release_reservation(seq)
 
     async def put_position(self, position: PositionRecord) -> None:
         self._put(self._rows.positions, position.trade_ref, position)

@@ -77,9 +77,6 @@ class JournalTransaction(Protocol):
     async def add_transition(self, seq: int, transition: Transition) -> int:
         """Store a step of an order; return its number, from 1."""
 
-    async def add_transitions(self, steps: Sequence[tuple[int, Transition]]) -> list[int]:
-        """Store steps of orders (seq, step) together, in the order given; return their numbers."""
-
     async def add_events(self, events: Sequence[BrokerEvent]) -> list[BrokerEvent]:
         """Store what the venue said, ignoring what is known; return the new ones in the order given."""
 
@@ -92,14 +89,19 @@ class JournalTransaction(Protocol):
     async def put_order(self, order: OrderRecord) -> None:
         """Store what an order is now."""
 
-    async def put_orders(self, orders: Sequence[OrderRecord]) -> None:
-        """Store what orders are now, together."""
-
     async def put_position(self, position: PositionRecord) -> None:
         """Store what a trade is now."""
 
-    async def put_positions(self, positions: Sequence[PositionRecord]) -> None:
-        """Store what trades are now, together."""
+    async def put_changes(
+        self,
+        steps: Sequence[tuple[int, Transition]],
+        *,
+        orders: Sequence[OrderRecord],
+        positions: Sequence[PositionRecord],
+        released: Sequence[int],
+    ) -> None:
+        """Store what follows from a change together: steps of orders (seq, step) in the order given, what orders and
+        trades are now, and whose headroom is given back."""
 
     async def reserve(self, reservation: Reservation) -> None:
         """Take headroom for an intent, anew when it was given back."""

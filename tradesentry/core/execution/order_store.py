@@ -125,13 +125,10 @@ class Writing:
             elif isinstance(change, TradeOpened) and change.trade.key is None:
                 text = f"A trade of {change.fill.units} {change.fill.symbol} was opened by somebody else"
                 self.alert("external_trade", f"{text} ({change.trade.trade_ref}). It counts in every limit.")
-        await self.transaction.add_transitions(steps)
         orders, trades = self.book.touched()
-        await self.transaction.put_orders(orders)
-        await self.transaction.put_positions(trades)
-        for order in orders:
-            if order.seq is not None and order.status.is_terminal and order.effect is Effect.OPEN:
-                await self.transaction.release_reservation(order.seq)
+        over = [order.seq for order in orders if order.status.is_terminal and order.effect is Effect.OPEN]
+        released = [seq for seq in over if seq is not None]
+        await self.transaction.put_changes(steps, orders=orders, positions=trades, released=released)
         for code, text in self.alerts:
             await self.transaction.announce(
                 f"alert.{code}", self._account, {"code": code, "text": text}, dedupe_key=f"{self._account}:{text}"

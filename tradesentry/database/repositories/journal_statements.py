@@ -3,8 +3,20 @@
 No statement both waits for a lock and reads what the lock guards: it would read what was there before it waited.
 """
 
-from typing import Final
+import re
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
+Part: TypeAlias = tuple[str, Sequence[object]]
+"""A statement and its values."""
+ORDERS: Final = ("orders", "account_id, order_key")
+POSITIONS: Final = ("positions", "account_id, trade_ref")
+"""Table and key."""
+_MARK: Final = re.compile(r"\$(\d+)")
+RELEASE: Final = """
+UPDATE exposure_reservations SET released_at = now(), epoch = $3
+ WHERE account_id = $1 AND seq = ANY($2::bigint[]) AND released_at IS NULL
+"""
 CURSOR: Final = """
 WITH c AS (SELECT greatest($3::bigint, (SELECT contiguous_seq FROM event_cursors
                                          WHERE account_id = $1 AND log_id = $2), 0) AS since),
@@ -55,3 +67,24 @@ INSERT INTO order_transitions (account_id, user_id, epoch, seq, n, from_status, 
 SELECT $1, $2, $3, i.seq, 1, NULL, $14, $15, $16 FROM i
 """
 """An order's number is new, so its first step is the first."""
+
+
+def together(parts: Sequence[Part]) -> tuple[str, list[object]]:
+    """Return one statement that carries out several, and its values. They see nothing of one another.
+
+    Args:
+        parts: At least one; each changes rows of a table of its own, and begins without a WITH.
+    """
+    texts: list[str] = []
+    values: list[object] = []
+    for statement, own in parts:
+        texts.append(_numbered(statement, len(values)))
+        values += own
+    *first, last = texts
+    named = ", ".join(f"p{n} AS ({text})" for n, text in enumerate(first))
+    return f"WITH {named} {last}" if first else last, values
+
+
+def _numbered(statement: str, before: int) -> str:
+    """Return a statement whose values follow `before` others."""
+    return _MARK.sub(lambda mark: f"${int(mark[1]) + before}", statement)

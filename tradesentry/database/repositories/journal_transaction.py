@@ -28,7 +28,18 @@ from tradesentry.core.execution.journal_rows import (
 )
 from tradesentry.database.repositories.journal_columns import order_columns, position_columns, price_column
 from tradesentry.database.repositories.journal_reads import position_of, reservation_of
-from tradesentry.database.repositories.journal_statements import BOOK, CURSOR, FILLS, INTENT, TRANSITIONS
+from tradesentry.database.repositories.journal_statements import (
+    BOOK,
+    CURSOR,
+    FILLS,
+    INTENT,
+    ORDERS,
+    POSITIONS,
+    RELEASE,
+    TRANSITIONS,
+    Part,
+    together,
+)
 
 _DECIDED_TWICE: Final = "uq_order_intents_run_id_bar_close_ns_intent_index"
 _SENT_TWICE: Final = "TS004"
@@ -91,15 +102,9 @@ class PostgresTransaction:
         statement = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {ending}"  # noqa: S608
         return await self.fetch(statement, *row.values())
 
-    async def _upsert(self, table: str, key: str, /, **columns: object) -> None:
-        await self._upsert_all(table, key, [columns])
-
-    async def _upsert_all(self, table: str, key: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert or update rows with the same columns, in one round trip."""
-        if not rows:
-            return
-        account_id, user_id, epoch = self._who
-        names = ["account_id", "user_id", "epoch", *rows[0]]
+    def _upsert(self, table: str, key: str, /, columns: Mapping[str, object]) -> Part:
+        """Return what inserts or updates one row of this account and epoch."""
+        names = ["account_id", "user_id", "epoch", *columns]
         keys = [name.strip() for name in key.split(",")]
         changed = ", ".join(f"{name} = excluded.{name}" for name in names[2:] if name not in keys)
         marks = ", ".join(f"${n}" for n in range(1, len(names) + 1))
@@ -107,8 +112,21 @@ class PostgresTransaction:
             f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
             f" ON CONFLICT ({key}) DO UPDATE SET {changed}, updated_at = now()"
         )
-        async with asyncio.timeout(self._timeout_seconds):
-            await self._connection.executemany(statement, [(account_id, user_id, epoch, *row.values()) for row in rows])
+        return statement, [*self._who, *columns.values()]
+
+    async def _run(self, parts: Sequence[Part]) -> None:
+        """Carry parts out, those of different tables in one round trip, many rows of one table in another."""
+        by_text: dict[str, list[Sequence[object]]] = {}
+        for statement, values in parts:
+            by_text.setdefault(statement, []).append(values)
+        single = [(statement, rows[0]) for statement, rows in by_text.items() if len(rows) == 1]
+        if single:
+            statement, values = together(single)
+            await self.fetch(statement, *values)
+        for statement, rows in by_text.items():
+            if len(rows) > 1:
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._connection.executemany(statement, rows)
 
     async def allocate(self) -> str:
         """Take the number after `seq` for a further order of this transaction; return its client order id."""
@@ -194,27 +212,21 @@ class PostgresTransaction:
 
     async def add_transition(self, seq: int, transition: Transition) -> int:
         """Store a step of an order; return its number, from 1."""
-        (number,) = await self.add_transitions([(seq, transition)])
-        return number
-
-    async def add_transitions(self, steps: Sequence[tuple[int, Transition]]) -> list[int]:
-        """Store steps of orders (seq, step) together, in the order given; return their numbers."""
-        if not steps:
-            return []
-        places = [1 + sum(other == seq for other, _ in steps[:at]) for at, (seq, _) in enumerate(steps)]
-        columns = [
-            (seq, place, None if step.from_status is None else step.from_status.value, step.to_status.value,
-             step.cause, step.evidence, step.log_id, step.event_seq)
-            for place, (seq, step) in zip(places, steps, strict=True)
-        ]  # fmt: skip
         try:
-            rows = await self.fetch(TRANSITIONS, *self._who, *map(list, zip(*columns, strict=True)))
+            rows = await self.fetch(TRANSITIONS, *self._step_values([(seq, transition)]))
         except asyncpg.ForeignKeyViolationError as error:
-            raise unknown_order(steps[0][0]) from error
-        first: dict[int, int] = {}
-        for row in rows:
-            first[row["seq"]] = min(row["n"], first.get(row["seq"], row["n"]))
-        return [first[seq] + place - 1 for (seq, _), place in zip(steps, places, strict=True)]
+            raise unknown_order(seq) from error
+        return int(rows[0]["n"])
+
+    def _step_values(self, steps: Sequence[tuple[int, Transition]]) -> list[object]:
+        """Return the values of `TRANSITIONS`; steps of one order get numbers in the order given."""
+        columns = [
+            (seq, 1 + sum(other == seq for other, _ in steps[:at]),
+             None if step.from_status is None else step.from_status.value, step.to_status.value, step.cause,
+             step.evidence, step.log_id, step.event_seq)
+            for at, (seq, step) in enumerate(steps)
+        ]  # fmt: skip
+        return [*self._who, *map(list, zip(*columns, strict=True))]
 
     async def add_events(self, events: Sequence[BrokerEvent]) -> list[BrokerEvent]:
         """Store what the venue said, ignoring what is known; return the new ones in the order given."""
@@ -265,19 +277,30 @@ class PostgresTransaction:
 
     async def put_order(self, order: OrderRecord) -> None:
         """Store what an order is now."""
-        await self.put_orders([order])
-
-    async def put_orders(self, orders: Sequence[OrderRecord]) -> None:
-        """Store what orders are now, in one round trip."""
-        await self._upsert_all("orders", "account_id, order_key", [order_columns(order) for order in orders])
+        await self._run([self._upsert(*ORDERS, order_columns(order))])
 
     async def put_position(self, position: PositionRecord) -> None:
         """Store what a trade is now."""
-        await self.put_positions([position])
+        await self._run([self._upsert(*POSITIONS, position_columns(position))])
 
-    async def put_positions(self, positions: Sequence[PositionRecord]) -> None:
-        """Store what trades are now, in one round trip."""
-        await self._upsert_all("positions", "account_id, trade_ref", [position_columns(row) for row in positions])
+    async def put_changes(
+        self,
+        steps: Sequence[tuple[int, Transition]],
+        *,
+        orders: Sequence[OrderRecord],
+        positions: Sequence[PositionRecord],
+        released: Sequence[int],
+    ) -> None:
+        """Store what follows from a change, in as few round trips as it takes."""
+        parts: list[Part] = [(TRANSITIONS, self._step_values(steps))] if steps else []
+        parts += [self._upsert(*ORDERS, order_columns(order)) for order in orders]
+        parts += [self._upsert(*POSITIONS, position_columns(position)) for position in positions]
+        if released:
+            parts.append((RELEASE, (self._lease.account_id, list(released), self._lease.epoch)))
+        try:
+            await self._run(parts)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise unknown_order(steps[0][0] if steps else 0) from error
 
     async def reserve(self, reservation: Reservation) -> None:
         """Take headroom for an intent, anew when it was given back."""
@@ -302,39 +325,33 @@ class PostgresTransaction:
 
     async def release_reservation(self, seq: int) -> None:
         """Give the headroom of a terminal intent back; twice is no error."""
-        await self.fetch(
-            "UPDATE exposure_reservations SET released_at = now(), epoch = $3"
-            " WHERE account_id = $1 AND seq = $2 AND released_at IS NULL",
-            self._lease.account_id, seq, self._lease.epoch,
-        )  # fmt: skip
+        await self.fetch(RELEASE, self._lease.account_id, [seq], self._lease.epoch)
 
     async def put_account(self, account: AccountRecord) -> None:
         """Store trading state and marks, with a row of history."""
-        await self._upsert(
-            "account_states",
-            "account_id",
-            trading_state=account.state.value,
-            return_state=None if account.return_state is None else account.return_state.value,
-            reason=account.reason,
-            balance=account.balance,
-            equity=account.equity,
-            high_water_mark=account.high_water_mark,
-            day_start_equity=account.day_start_equity,
-            flows=account.flows,
-            as_of_ns=account.as_of_ns,
-        )
+        columns: dict[str, object] = {
+            "trading_state": account.state.value,
+            "return_state": None if account.return_state is None else account.return_state.value,
+            "reason": account.reason,
+            "balance": account.balance,
+            "equity": account.equity,
+            "high_water_mark": account.high_water_mark,
+            "day_start_equity": account.day_start_equity,
+            "flows": account.flows,
+            "as_of_ns": account.as_of_ns,
+        }
+        await self._run([self._upsert("account_states", "account_id", columns)])
 
     async def save_state(self, state: SavedState) -> None:
         """Store a strategy's memory."""
-        await self._upsert(
-            "run_states",
-            "run_id, market",
-            run_id=state.run_id,
-            market=state.market,
-            bar_close_ns=state.bar_close_ns,
-            dtype_digest=state.dtype_digest,
-            snapshot=state.snapshot,
-        )
+        columns: dict[str, object] = {
+            "run_id": state.run_id,
+            "market": state.market,
+            "bar_close_ns": state.bar_close_ns,
+            "dtype_digest": state.dtype_digest,
+            "snapshot": state.snapshot,
+        }
+        await self._run([self._upsert("run_states", "run_id, market", columns)])
 
     async def add_equity(self, point: EquityRecord) -> None:
         """Store an equity point, ignoring a known instant."""
