@@ -13,12 +13,19 @@ from tradesentry.backtest.metrics.honesty import (
     Moments,
     backtest_overfitting,
     deflated_sharpe,
+    effective_trials,
     expected_best_sharpe,
     min_track_record,
     moments,
     probabilistic_sharpe,
+    unskilled_sharpe,
 )
-from tradesentry.backtest.metrics.resampling import block_drawdowns, bootstrap_error, shuffled_drawdowns
+from tradesentry.backtest.metrics.resampling import (
+    block_drawdowns,
+    bootstrap_error,
+    shuffled_drawdowns,
+    stationary_interval,
+)
 from tradesentry.backtest.studies.evidence import evidence_of, luck_variance, rank_correlation, sentence
 from tradesentry.backtest.studies.trials import Tried
 
@@ -229,3 +236,88 @@ def test_a_normal_series_is_as_probable_as_the_normal_distribution_says():
     spread = 1 + 0.5 * 0.05**2
 
     assert probabilistic_sharpe(found) == pytest.approx(NormalDist().cdf(0.05 * 20 / math.sqrt(spread)))
+
+
+@pytest.mark.parametrize(
+    ("n_days", "expected"),
+    [(64, (2.10, 3.15, 5.06)), (253, (1.05, 1.57, 2.53)), (round(4.4 * 252) + 1, (0.50, 0.75, 1.21))],
+)
+def test_the_best_of_the_unskilled_looks_good_over_a_short_time(n_days, expected):
+    """A quarter, one year and 4.4 years of days; 4, 10 and 100 attempts."""
+    found = [unskilled_sharpe(n_days, n, periods_per_year=252) for n in (4, 10, 100)]
+
+    assert found == pytest.approx(expected, abs=0.011)
+
+
+def test_the_best_of_the_unskilled_is_what_chance_shows():
+    """The mean over 2,000 studies of the best of 10 pure noises over 63 days."""
+    returns = np.random.default_rng(2).normal(size=(2_000, 10, 63))
+    best = np.max(returns.mean(axis=2) / returns.std(axis=2, ddof=1), axis=1).mean() * math.sqrt(252)
+
+    assert unskilled_sharpe(63, 10, periods_per_year=252) == pytest.approx(best, rel=0.03)
+
+
+def slow_clusters(distance, most):
+    """Return the number of clusters: join the two that are nearest on average until none are near enough."""
+    clusters = [[i] for i in range(len(distance))]
+
+    def apart(a, b):
+        return np.mean([distance[i, j] for i in a for j in b])
+
+    while len(clusters) > 1:
+        gap, a, b = min((apart(a, b), i, j) for i, a in enumerate(clusters) for j, b in enumerate(clusters) if i < j)
+        if gap > most:
+            break
+        clusters[a] += clusters.pop(b)
+    return len(clusters)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_clusters_agree_with_a_slow_version(seed):
+    random = np.random.default_rng(seed)
+    kinds = noise(60, random.integers(1, 6), seed=seed)
+    returns = kinds[:, random.integers(0, kinds.shape[1], 14)] + random.uniform(0, 2) * noise(60, 14, seed=seed + 99)
+    distance = 1.0 - np.corrcoef(returns.T)
+
+    assert effective_trials(returns) == slow_clusters(distance, 0.5)
+
+
+def test_twins_are_one_attempt_and_strangers_are_many():
+    """Seen to fail when every variant counts as one of its own kind."""
+    kinds = noise(300, 5)
+    twins = np.repeat(kinds, 8, axis=1) + 0.1 * noise(300, 40, seed=1)
+
+    assert effective_trials(twins) == 5
+    assert effective_trials(noise(300, 40)) == 40
+    assert effective_trials(np.zeros((300, 3))) == 1
+    assert effective_trials(np.zeros((300, 0))) == 0
+    assert effective_trials(-kinds[:, :1] * [1.0, -1.0]) == 2
+
+
+def test_the_evidence_counts_different_attempts_beside_all():
+    kinds = noise(300, 4)
+    variants = np.repeat(kinds, 5, axis=1)
+    found = evidence_of(kinds[:, 0], gains=kinds[:, 0], capital=1.0, tried=Tried(30, 0.0), variants=variants)
+
+    assert (found.n_trials, found.effective_trials) == (30, 4 + 10)
+    assert evidence_of(kinds[:, 0], gains=kinds[:, 0], capital=1.0, tried=Tried(30, 0.0)).effective_trials is None
+
+
+def test_the_interval_of_blocks_holds_the_truth_about_as_often_as_it_says():
+    """100 series of 250 days with a true ratio of 1; and the interval widens when days resemble their neighbors."""
+    random = np.random.default_rng(3)
+    held = 0
+    for _ in range(100):
+        low, high = stationary_interval(random.normal(1 / math.sqrt(252), 1, 250), periods_per_year=252, draws=200)
+        held += low <= 1.0 <= high
+    alike = np.repeat(random.normal(0, 1, 100), 10)
+    mixed = random.permutation(alike)
+    wide, narrow = (stationary_interval(series, periods_per_year=252) for series in (alike, mixed))
+
+    assert held >= 85
+    assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
+
+
+@pytest.mark.parametrize("returns", [np.zeros(50), np.ones(19), np.array([math.nan] * 50)])
+def test_what_cannot_be_redrawn_has_no_interval(returns):
+    assert stationary_interval(returns, periods_per_year=252) is None

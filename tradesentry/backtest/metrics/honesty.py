@@ -19,6 +19,8 @@ EULER_GAMMA = 0.5772156649015329
 MAX_BLOCKS = 16
 MIN_BLOCK_DAYS = 5
 COMBINATIONS_AT_ONCE = 512
+SAME = 0.5
+"""Correlation of daily returns from which two trials are one bet."""
 _NORMAL = NormalDist()
 
 
@@ -104,6 +106,74 @@ def expected_best_sharpe(variance: float, n_trials: int) -> float:
     first = _NORMAL.inv_cdf(1.0 - 1.0 / n_trials)
     second = _NORMAL.inv_cdf(1.0 - 1.0 / (n_trials * math.e))
     return math.sqrt(variance) * ((1.0 - EULER_GAMMA) * first + EULER_GAMMA * second)
+
+
+def unskilled_sharpe(n_periods: int, n_trials: int, *, periods_per_year: float) -> float:
+    """Return the annual Sharpe ratio that the best of `n_trials` without any skill is expected to show over a length.
+
+    A ratio of no skill has a standard error of 1 / sqrt(n - 1) per period: the shorter the period, the better its best.
+
+    Args:
+        n_periods: Length of the result, such as 63 days.
+        n_trials: Independent trials.
+        periods_per_year: 252 for daily returns.
+
+    Source: Bailey & López de Prado (2014), eq. 1, with the sampling variance of a single ratio of no skill.
+    """
+    return expected_best_sharpe(1.0 / max(n_periods - 1, 1), n_trials) * math.sqrt(periods_per_year)
+
+
+def effective_trials(returns: FloatArray, *, correlation: float = SAME) -> int:
+    """Return how many different things the trials of a study are: clusters of those that move together.
+
+    Trials are joined by average linkage; two clusters stay apart when their members correlate less than `correlation`
+    on average. Those that never move are one cluster.
+
+    Args:
+        returns: Of all trials over the same periods, shape (n_periods, n_trials).
+        correlation: From which trials are one.
+
+    Source: López de Prado & Lewis (2019), "Detection of False Investment Strategies Using Unsupervised Learning
+    Methods", Quantitative Finance 19(9), with average linkage for their k-means.
+    """
+    if returns.ndim != 2 or returns.shape[1] == 0:
+        return 0
+    moving = returns[:, np.std(returns, axis=0) > 1e-15]
+    n_still = int(moving.shape[1] < returns.shape[1])
+    if moving.shape[1] < 2:
+        return int(moving.shape[1]) + n_still
+    centered = moving - moving.mean(axis=0)
+    scaled = centered / np.sqrt(np.sum(centered**2, axis=0))
+    return _clusters(1.0 - scaled.T @ scaled, 1.0 - correlation) + n_still
+
+
+def _clusters(distance: FloatArray, most: float) -> int:
+    """Return the number of clusters by average linkage that are farther apart than `most`; nearest-neighbor chain."""
+    distance = distance.copy()
+    np.fill_diagonal(distance, np.inf)
+    sizes = np.ones(len(distance))
+    alive = np.ones(len(distance), bool)
+    n_clusters = len(distance)
+    chain: list[int] = []
+    while int(alive.sum()) > 1:
+        if not chain:
+            chain.append(int(np.argmax(alive)))
+        last = chain[-1]
+        near = int(np.argmin(np.where(alive, distance[last], np.inf)))
+        # Of equally near ones the one before in the chain, or the chain would run in a circle.
+        if len(chain) > 1 and distance[last, chain[-2]] <= distance[last, near]:
+            near = chain[-2]
+            chain = chain[:-2]
+            n_clusters -= int(distance[last, near] <= most)
+            merged = (sizes[last] * distance[last] + sizes[near] * distance[near]) / (sizes[last] + sizes[near])
+            distance[near], distance[:, near] = merged, merged
+            distance[near, near] = np.inf
+            sizes[near] += sizes[last]
+            alive[last] = False
+            distance[:, last] = np.inf
+        else:
+            chain.append(near)
+    return n_clusters
 
 
 def deflated_sharpe(of: Moments, *, variance: float, n_trials: int) -> float:

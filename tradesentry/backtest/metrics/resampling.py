@@ -23,6 +23,7 @@ BLOCK_DAYS = 5
 """Days drawn together: a trading week keeps most of the clustering of volatility."""
 CELLS_AT_ONCE = 1_000_000
 LEVELS = (0.05, 0.5, 0.95)
+MIN_PERIODS = 20
 
 
 class DrawdownBand(NamedTuple):
@@ -125,6 +126,49 @@ def block_drawdowns(
         depths.append(_curve_depths(np.cumprod(1.0 + returns[rows], axis=1), 1.0))
     own = _curve_depths(np.cumprod(1.0 + returns)[None, :], 1.0)
     return _band(np.concatenate(depths), float(own[0]))
+
+
+class Interval(NamedTuple):
+    """Middle 95 % of the draws."""
+
+    low: float
+    high: float
+
+
+def stationary_interval(
+    returns: FloatArray, *, periods_per_year: float, draws: int = BAND_DRAWS, seed: int = SEED
+) -> Interval | None:
+    """Return the interval of the annual Sharpe ratio when blocks of random length are drawn with replacement.
+
+    Args:
+        returns: Simple returns per period, fraction, shape (n,).
+        periods_per_year: 252 for daily returns.
+        draws: Series to draw, each as long as the given one.
+        seed: Of the generator.
+
+    Returns:
+        None for fewer than 20 periods, returns that are not finite, or do not vary.
+
+    Source: Politis & Romano (1994), "The Stationary Bootstrap", J. of the American Statistical Association 89(428);
+    geometric block lengths with mean sqrt(n), the series is a circle.
+    """
+    n = len(returns)
+    if n < MIN_PERIODS or not np.all(np.isfinite(returns)) or float(np.std(returns)) <= 1e-15:
+        return None
+    generator = np.random.default_rng(seed)
+    found = []
+    for part in _parts(draws, n):
+        starts = generator.integers(0, n, size=(part, n))
+        is_new = generator.random((part, n)) < 1.0 / math.sqrt(n)
+        is_new[:, 0] = True
+        columns = np.arange(n)
+        begun = np.maximum.accumulate(np.where(is_new, columns, 0), axis=1)
+        rows = (np.take_along_axis(starts, begun, axis=1) + columns - begun) % n
+        drawn = returns[rows]
+        deviation = np.std(drawn, axis=1, ddof=1)
+        found.append(np.where(deviation > 1e-15, drawn.mean(axis=1) / np.maximum(deviation, 1e-15), 0.0))
+    low, high = np.quantile(np.concatenate(found), (0.025, 0.975)) * math.sqrt(periods_per_year)
+    return Interval(float(low), float(high))
 
 
 def _parts(draws: int, length: int) -> list[int]:

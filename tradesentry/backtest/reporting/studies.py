@@ -45,7 +45,16 @@ HONESTY: Final = {
         "Variants tried",
         "Ever tried on these markets, in all studies of this folder. The best of many looks good by chance.",
     ),
+    "effective_trials": (
+        "Different variants",
+        "Of these, how many do not move with another one: clusters of daily returns, correlation 0.5 and more.",
+    ),
     "sharpe": ("Sharpe ratio", "Annualized, over the days of the test."),
+    "sharpe_interval": ("95 % interval", "Of the Sharpe ratio, blocks of days redrawn 1,000 times."),
+    "unskilled_sharpe": (
+        "Best of the unskilled",
+        "Sharpe ratio that the best of as many attempts without any skill is expected to show over so many days.",
+    ),
     "luck_sharpe": ("Sharpe ratio of luck", "What the best of all attempts is expected to show without any skill."),
     "probabilistic_sharpe": (
         "Probabilistic Sharpe",
@@ -83,12 +92,18 @@ def honesty_columns(found: Evidence) -> Columns:
     """Return the honesty table: each figure in words with what it means."""
     values = {
         "n_trials": f"{found.n_trials:,}",
+        "effective_trials": text.number(found.effective_trials, 0),
         "sharpe": text.number(found.sharpe, 2),
+        "sharpe_interval": _interval(found.sharpe_interval),
+        "unskilled_sharpe": text.number(found.unskilled_sharpe, 2),
         "luck_sharpe": text.number(found.luck_sharpe, 2),
         "probabilistic_sharpe": text.percent(found.probabilistic_sharpe),
         "deflated_sharpe": text.percent(found.deflated_sharpe),
         "min_track_days": _days(found.min_track_days),
     }
+    for key in ("effective_trials", "sharpe_interval"):
+        if values[key] == text.UNKNOWN:
+            del values[key]
     if found.overfitting is not None:
         values["overfitting_probability"] = text.percent(found.overfitting.probability)
         values["overfitting_loss"] = text.percent(found.overfitting.probability_of_loss)
@@ -185,6 +200,13 @@ def _attempt_sentence(found: Evidence) -> str:
         f"One of {found.n_trials:,} variants tried on these markets so far; the probability that its Sharpe ratio is "
         f"above what the best of them shows by luck is {text.percent(found.deflated_sharpe)}."
     )
+
+
+def _interval(found: Sequence[float] | None) -> str:
+    if found is None:
+        return text.UNKNOWN
+    low, high = (text.number(value, 2, is_signed=True) for value in found)
+    return f"{low} to {high}"
 
 
 def _days(days: float) -> str:

@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tradesentry.backtest.metrics import honesty
-from tradesentry.backtest.metrics.resampling import DrawdownBand, block_drawdowns, shuffled_drawdowns
+from tradesentry.backtest.metrics.resampling import (
+    DrawdownBand,
+    Interval,
+    block_drawdowns,
+    shuffled_drawdowns,
+    stationary_interval,
+)
 from tradesentry.backtest.metrics.returns import DAYS_PER_YEAR
 from tradesentry.backtest.studies.trials import TrialLedger, Tried
 
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 CONFIDENCE: Final = 0.95
+MOST_CLUSTERED: Final = 2_000
+"""Variants of a study that are told apart by clustering; the correlations of more would fill the memory."""
 LUCKY_CHOICE: Final = 0.5
 """A probability of overfitting at or above it: the choice among the variants was no better than a coin."""
 
@@ -35,6 +43,8 @@ class Evidence:
 
     n_trials: int
     """Variants ever tried on these markets."""
+    effective_trials: int | None
+    """Of them, how many are different: those of this study by clusters, the others one by one; None where unknown."""
     n_days: int
     sharpe: float
     """Annualized."""
@@ -46,6 +56,10 @@ class Evidence:
     """The same against the best that all attempts show by luck."""
     luck_sharpe: float
     """Annualized Sharpe ratio that the best of all attempts is expected to show without skill."""
+    unskilled_sharpe: float
+    """The same over the length of this result if every attempt were a fair coin of its own: what N and days explain."""
+    sharpe_interval: Interval | None
+    """95 % of the annualized ratio, blocks of days redrawn."""
     min_track_days: float
     """Days after which this Sharpe ratio would be significant; infinite for one that is not positive."""
     overfitting: honesty.Overfitting | None
@@ -67,6 +81,7 @@ class Evidence:
         found = self.overfitting
         return {
             "n_trials": self.n_trials,
+            "effective_trials": self.effective_trials,
             "n_days": self.n_days,
             "sharpe": _plain(self.sharpe),
             "skew": _plain(self.skew),
@@ -74,6 +89,8 @@ class Evidence:
             "probabilistic_sharpe": _plain(self.probabilistic_sharpe),
             "deflated_sharpe": _plain(self.deflated_sharpe),
             "luck_sharpe": _plain(self.luck_sharpe),
+            "unskilled_sharpe": _plain(self.unskilled_sharpe),
+            "sharpe_interval": None if self.sharpe_interval is None else list(self.sharpe_interval),
             "min_track_days": _plain(self.min_track_days),
             "overfitting_probability": None if found is None else found.probability,
             "overfitting_splits": None if found is None else found.n_splits,
@@ -107,6 +124,7 @@ def evidence_of(
     variance = luck_variance(tried, shape.n)
     return Evidence(
         n_trials=tried.n_trials,
+        effective_trials=_effective(tried, variants),
         n_days=len(returns),
         sharpe=shape.sharpe * year,
         skew=shape.skew,
@@ -114,6 +132,8 @@ def evidence_of(
         probabilistic_sharpe=honesty.probabilistic_sharpe(shape),
         deflated_sharpe=honesty.deflated_sharpe(shape, variance=variance, n_trials=tried.n_trials),
         luck_sharpe=honesty.expected_best_sharpe(variance, tried.n_trials) * year,
+        unskilled_sharpe=honesty.unskilled_sharpe(shape.n, tried.n_trials, periods_per_year=DAYS_PER_YEAR),
+        sharpe_interval=stationary_interval(returns, periods_per_year=DAYS_PER_YEAR),
         min_track_days=honesty.min_track_record(shape),
         overfitting=None if variants is None else honesty.backtest_overfitting(variants),
         shuffled=shuffled_drawdowns(gains, capital),
@@ -144,6 +164,14 @@ def with_evidence(run: "ResolvedRun", result: "BacktestResult", *, runs: Path, s
     gains = result.trades.sort("exit_ns", "entry_ns", maintain_order=True)["net"].to_numpy().astype(np.float64)
     found = evidence_of(returns, gains=gains, capital=result.capital, tried=ledger.tried(run))
     return replace(result, study=single_study(found))
+
+
+def _effective(tried: Tried, variants: FloatArray | None) -> int | None:
+    """Return the number of different attempts: clusters of this study's variants, and every other attempt by itself."""
+    if variants is None or not 1 < variants.shape[1] <= MOST_CLUSTERED:
+        return None
+    others = int(max(tried.n_trials - variants.shape[1], 0))
+    return honesty.effective_trials(variants) + others
 
 
 def luck_variance(tried: Tried, n_days: int) -> float:
