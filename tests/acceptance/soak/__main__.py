@@ -12,8 +12,7 @@ def settings_of(args: argparse.Namespace) -> SoakSettings:
     """Return the soak that the command line asks for."""
     seed = random_seed() if args.seed == "random" else int(args.seed)
     kills = args.kills or round(2.5 * args.seconds)
-    # Two slots; a life starts in about 0.2 s, and every third restart is delayed past the TTL.
-    chaos = Chaos(life_seconds=max(0.1, 2.0 * args.seconds / kills - 0.4))
+    chaos = Chaos(life_seconds=0.25, deaths_per_second=1.15 * kills / args.seconds)
     share = args.least * args.seconds / 60.0
     orders, takeovers, fives = round(600 * share), round(20 * share), round(5 * share)
     minimums = Minimums(round(args.least * kills), orders, takeovers, postmaster_kills=fives, hits=fives)
@@ -43,7 +42,7 @@ def main() -> int:
     args = parser.parse_args()
     settings = settings_of(args)
     if args.mutants is not None:
-        calm = replace(settings, minimums=Minimums(0, 0, 0, 0, 0))
+        calm = replace(settings, minimums=Minimums(0, 0, 0, 0, 0), chaos=Chaos())
         return run_mutants(calm, args.mutants, controls=args.controls)
     verdict = judge(settings, keep=args.keep)
     print_report(verdict)

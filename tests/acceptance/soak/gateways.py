@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import signal
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ class GatewaySettings:
     def logs(self) -> Path:
         """Folder of the outcome and event logs."""
         return logs_of(self.folder, str(self.login))
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def door_of(folder: Path, login: int) -> Path:

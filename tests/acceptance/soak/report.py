@@ -12,7 +12,7 @@ from tests.acceptance.soak.checker import check
 from tests.acceptance.soak.evidence import Claim, Evidence
 from tests.acceptance.soak.mutants import MUTANTS
 from tests.acceptance.soak.settings import MUST_STRIKE, AgentSettings, SoakSettings, Times
-from tests.acceptance.soak.supervisor import Outcome, Soak
+from tests.acceptance.soak.supervisor import Outcome, Soak, deaths
 
 SHOWN = 12
 MOST_OUTRUN = 2
@@ -108,7 +108,7 @@ def verdict_of(
     evidence, least = outcome.evidence, settings.minimums
     n_orders = sum(t["kind"] == "order_accepted" for v in evidence.venue.values() for t in v.transactions)
     n_takeovers = takeovers(evidence.claims)
-    n_kills = sum(n for kind, n in outcome.kills.items() if kind not in ("delayed restart", "postmaster", "backend"))
+    n_kills = deaths(outcome.kills)
     counts = {
         "kills": (n_kills, least.kills),
         "venue orders": (n_orders, least.orders),

@@ -79,19 +79,21 @@ class Chaos:
 
     life_seconds: float = 0.4
     """Mean time for which a process trades before it is killed, counted from when it has recovered an account."""
+    deaths_per_second: float = 0.0
+    """Deaths wanted; lives are shortened while there are fewer. 0: none in particular."""
     young: float = 0.3
     """Share of lives that end before that, at any instant of their start."""
     start_seconds: float = 0.4
     """Longest such life."""
     delayed_restarts: float = 0.3
     """Share of kills after which the slot stays away past the TTL, so that the other one takes over."""
-    crash_points: float = 0.3
+    crash_points: float = 0.4
     """Share of lives that are to die at a named point."""
     stops: float = 0.06
     """Share of kills that are SIGSTOP past the TTL, then SIGCONT."""
     zombies: float = 0.04
     """Share of kills that make a process neither renew nor fence itself."""
-    postmaster_seconds: float = 9.0
+    postmaster_seconds: float = 7.5
     """Between two kills of the database."""
     armed: float = 0.5
     """Share of these kills that come at the very moment when an order was executed."""
@@ -129,7 +131,7 @@ class SoakSettings:
     manual_per_second: float = 1.0
     manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop", "unstop")
     """What hands do, drawn evenly."""
-    apps: int = 4
+    apps: int = 5
     """Strategies of an account, each with a run of its own."""
     runless: int = 1
     """Further ones without a run."""

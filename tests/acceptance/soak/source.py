@@ -102,7 +102,7 @@ class Source:
         # A goal is tried again under the same name, marked, so that it is tried once.
         tag = f"{self._again.pop()}'" if self._again else f"{self._account[-1]}-{seen.bar_close_ns}-{app}"
         distance = rng.uniform(15, 60) * PIP
-        units = Decimal(rng.randrange(2, 13) * 1_000)
+        units = Decimal(rng.randrange(2, 10) * 1_000)
         wish = Enter(
             symbol=symbol,
             side=side,

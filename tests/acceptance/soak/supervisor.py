@@ -6,14 +6,12 @@ need and opens nothing that they could share.
 
 import asyncio
 import importlib
-import json
 import math
 import os
 import pickle
 import random
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -21,19 +19,17 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tests.acceptance.soak.evidence import (
-    Claim,
     Evidence,
-    Span,
     VenueFile,
     read_journal,
     read_numbers,
     read_paper_logs,
     read_venue,
 )
-from tests.acceptance.soak.gateways import GatewaySettings, run_gateway
+from tests.acceptance.soak.gateways import GatewaySettings, free_port, run_gateway
+from tests.acceptance.soak.lives import LifeNotes, Pace
 from tests.acceptance.soak.paper_trader import PRICES
 from tests.acceptance.soak.server import Database
 from tests.acceptance.soak.settings import AgentSettings, SoakSettings
@@ -50,10 +46,10 @@ ACCOUNTS = {
     "paper": ("paper-1", "paper-2"),
 }
 TICK_SECONDS = 0.01
+NO_TRADERS = ("delayed restart", "postmaster", "backend", "gateway")
+"""What is counted among the kills and is none of a trader."""
 LOOK_SECONDS = 2.0
 """Between two looks at the evidence while the soak runs."""
-REARM_NS = 3 * 10**9
-"""A person's word to re-arm an account is obeyed within that time, or asked again."""
 
 
 @dataclass
@@ -115,8 +111,9 @@ class Soak:
         self.kills: Counter[str] = Counter()
         self.slots = [Slot(0), Slot(1)]
         self.accounts = ACCOUNTS[settings.broker]
-        self._lives = self.folder / "lives.jsonl"
-        self._read_to = 0
+        self._lives = LifeNotes(self.folder / "lives.jsonl")
+        self._pace = Pace(settings.chaos.life_seconds, settings.chaos.deaths_per_second)
+        self._began = 0.0
 
     def run(self) -> Outcome:
         """Soak; return what happened."""
@@ -141,7 +138,7 @@ class Soak:
                     account_id: self.database.more_runs(account_id, self.settings.apps - 1)
                     for account_id in self.account_ids.values()
                 },
-                log=self._lives,
+                log=self._lives.path,
                 calm_file=self.folder / "calm",
             )
             self._begin()
@@ -163,7 +160,7 @@ class Soak:
             account = str(gateway.given.login)
             venue[account].numbers = read_numbers(gateway.given.logs / "events.jsonl")
         journal = asyncio.run(read_journal(self.database.database.url(OWNER), self.account_ids))
-        claims, active, rearmed = self._read_lives()
+        claims, active, rearmed = self._lives.read()
         return Evidence(venue, journal, claims, active, self.database.outages, rearmed, hits)
 
     def clean(self) -> None:
@@ -227,13 +224,11 @@ class Soak:
             slot.die_at = time.monotonic() + self._random.uniform(0.0, self.settings.chaos.start_seconds)
         slot.pid = fork(work)
 
-    def _note(self, what: str, **said: Any) -> None:
-        with self._lives.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"what": what, "at": time.time_ns(), **said}) + "\n")
-
     def _buried(self, slot: Slot) -> None:
         """Note that a process is dead and reaped."""
-        self._note("dead", sender=f"soak-{slot.number}-{slot.life}")
+        self._lives.note("dead", sender=f"soak-{slot.number}-{slot.life}")
+        if self._began:
+            self._pace.counted(deaths(self.kills), time.monotonic() - self._began)
         slot.pid, slot.wake_at = 0, 0.0
         chaos, ttl = self.settings.chaos, self.settings.times.ttl
         is_late = self._random.random() < chaos.delayed_restarts
@@ -262,7 +257,7 @@ class Soak:
             self._tend_gateways(now=-math.inf)
             for slot in self.slots:
                 self._tend(slot, is_calm=True)
-            seen |= {said["account"] for said in self._news() if said["what"] == "active"}
+            seen |= {said["account"] for said in self._lives.news() if said["what"] == "active"}
             time.sleep(TICK_SECONDS)
         for slot in self.slots:
             slot.die_at = time.monotonic() + self._random.uniform(0.2, 1.0)
@@ -270,6 +265,7 @@ class Soak:
 
     def _rage(self) -> None:
         chaos, began = self.settings.chaos, time.monotonic()
+        self._began = began
         due = {
             "postmaster": began + chaos.postmaster_seconds * self._random.uniform(0.3, 0.7),
             "backend": began + chaos.backend_seconds * self._random.uniform(0.3, 0.7),
@@ -278,13 +274,7 @@ class Soak:
         told = began
         while (now := time.monotonic()) < began + self.settings.seconds:
             self._tend_gateways(now=now)
-            for slot in self.slots:
-                self._tend(slot)
-            self._give_time()
-            for slot in self.slots:
-                if slot.pid and now >= slot.die_at:
-                    slot.die_at = math.inf
-                    self._strike(slot)
+            self._let_live_and_die()
             if now >= due["postmaster"]:
                 self._strike_database()
                 due["postmaster"] = time.monotonic() + chaos.postmaster_seconds * self._random.uniform(0.6, 1.2)
@@ -301,25 +291,23 @@ class Soak:
                 self._say(f"  {now - began:5.0f} s  kills {sum(self.kills.values())}")
             time.sleep(TICK_SECONDS)
 
+    def _let_live_and_die(self) -> None:
+        """Start who is missing, decide how long those live that have begun, strike those whose time is over."""
+        for slot in self.slots:
+            self._tend(slot)
+        self._give_time()
+        for slot in self.slots:
+            if slot.pid and time.monotonic() >= slot.die_at:
+                slot.die_at = math.inf
+                self._strike(slot)
+
     def _give_time(self) -> None:
         """Decide how long those have that have just begun to trade."""
-        for said in self._news():
+        for said in self._lives.news():
             of_it = (slot for slot in self.slots if said.get("sender") == f"soak-{slot.number}-{slot.life}")
             for slot in of_it if said["what"] == "active" else ():
                 if slot.die_at == math.inf and not slot.wake_at:
-                    life = self._random.expovariate(1.0 / self.settings.chaos.life_seconds)
-                    slot.die_at = time.monotonic() + life
-
-    def _news(self) -> list[dict[str, Any]]:
-        """Return what processes noted since the last call."""
-        if not self._lives.exists():
-            return []
-        with self._lives.open("rb") as file:
-            file.seek(self._read_to)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+                    slot.die_at = time.monotonic() + self._random.expovariate(1.0 / self._pace.mean_seconds)
 
     def _strike(self, slot: Slot) -> None:
         chaos, draw = self.settings.chaos, self._random.random()
@@ -330,7 +318,7 @@ class Soak:
         elif draw < chaos.stops + chaos.zombies:
             os.kill(slot.pid, signal.SIGUSR1)
             # It has to be there when its lease is over, and to be killed some time.
-            slot.die_at = time.monotonic() + 3.0 * self.settings.times.ttl
+            slot.die_at = time.monotonic() + 2.0 * self.settings.times.ttl
             self.kills["zombie"] += 1
         else:
             end(slot.pid)
@@ -350,8 +338,7 @@ class Soak:
         self.venue.tell("arm", pid=pid)
         deadline = time.monotonic() + 2.0
         while self.database.server.is_running and time.monotonic() < deadline:
-            for slot in self.slots:
-                self._tend(slot)
+            self._let_live_and_die()
             time.sleep(0.002)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -373,7 +360,7 @@ class Soak:
         for slot in self.slots:
             if slot.pid:
                 end(slot.pid, signal.SIGTERM)
-                self._note("dead", sender=f"soak-{slot.number}-{slot.life}")
+                self._lives.note("dead", sender=f"soak-{slot.number}-{slot.life}")
                 slot.pid = 0
         for gateway in self.gateways:
             end(gateway.pid, signal.SIGTERM)
@@ -389,28 +376,10 @@ class Soak:
                 end(gateway.pid)
         end(self.venue.pid)
 
-    def _read_lives(self) -> tuple[list[Claim], list[Span], list[Span]]:
-        claims, spans, rearmed = [], [], []
-        since: dict[tuple[str, str], int] = {}
-        lines = self._lives.read_text(encoding="utf-8").splitlines() if self._lives.exists() else []
-        for line in sorted(lines, key=lambda text: json.loads(text)["at"]):
-            said = json.loads(line)
-            if said["what"] == "claim":
-                claims.append(Claim(said["account"], said["sender"], said["epoch"], said["at"]))
-            elif said["what"] == "rearm":
-                rearmed.append(Span(said["at"], said["at"] + REARM_NS, said["account"]))
-            elif said["what"] == "active":
-                since.setdefault((said["sender"], said["account"]), said["at"])
-            elif said["what"] in ("gone", "dead"):
-                ended = [k for k in since if k[0] == said["sender"] and said.get("account", k[1]) == k[1]]
-                spans += [Span(since.pop(key), said["at"], key[1]) for key in ended]
-        return claims, spans, rearmed
 
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def deaths(kills: Counter[str]) -> int:
+    """Return how many traders were struck."""
+    return sum(n for kind, n in kills.items() if kind not in NO_TRADERS)
 
 
 def warm() -> None:
