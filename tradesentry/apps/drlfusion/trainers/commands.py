@@ -19,7 +19,7 @@ from rich.progress import Progress as Bars
 from tradesentry.apps.drlfusion.model_package import CHECKSUMS, ModelSet, load_model_set, models_folder
 from tradesentry.apps.drlfusion.trainers.base_trainer import Progress, TrainingProgress
 from tradesentry.apps.drlfusion.trainers.packaging import package, train_bars, validation_bars
-from tradesentry.apps.drlfusion.trainers.prepare import data_set_of, load_preset, preset_run
+from tradesentry.apps.drlfusion.trainers.prepare import data_set_of, load_preset, preset_data
 from tradesentry.apps.drlfusion.trainers.registry import agent_of
 from tradesentry.apps.drlfusion.trainers.training_run import Study, Trained, require_all, train
 from tradesentry.apps.drlfusion.training_config import TrainingConfig
@@ -66,17 +66,19 @@ def run_training(
         as_json: Print one document instead of tables.
         scratch: Folder for a set that is only compared.
     """
-    bars = request.validation_bars
-    if run is None or training is None:
-        preset = load_preset(str(request.preset))
-        run, training, bars = preset_run(preset), preset.training, preset.validation_bars
-    if request.package:
-        require_all(training)
     root = runs_folder(request.out)
     folder = free_folder(root, new_run_id("drl-train", request.stamp))
     work = (scratch or folder) if request.is_fresh else root / STORE_FOLDER / FITS
+    if run is None or training is None:
+        preset = load_preset(str(request.preset))
+        training = preset.training
+        run, data = preset_data(preset, work / "features")
+    else:
+        data = data_set_of(run, training, validation_bars=request.validation_bars, folder=work / "features")
+    if request.package:
+        require_all(training)
     study = Study(
-        data_set_of(run, training, validation_bars=bars, folder=work / "features"),
+        data,
         training,
         work,
         _code(request) or code_digest(run.strategy),

@@ -217,6 +217,36 @@ def purge_bars(config: DrlFusionConfig, training: TrainingConfig, *, decay: floa
     return max(reach, config.max_hold_bars)
 
 
+def joined(parts: Sequence[MarketData]) -> MarketData:
+    """Return the rows of several data sets as one.
+
+    Args:
+        parts: Data sets of the same account and timeframe.
+    """
+    n_bars = max(part.bars.shape[1] for part in parts)
+    has_crosses = any(part.crosses is not None for part in parts)
+
+    def stack(name: str, dtype: np.dtype[Any]) -> Any:
+        out = np.zeros((sum(len(part.lengths) for part in parts), n_bars), dtype)
+        row = 0
+        for part in parts:
+            values = getattr(part, name)
+            if values is not None:
+                out[row : row + len(part.lengths), : values.shape[1]] = values
+            row += len(part.lengths)
+        return out
+
+    return MarketData(
+        bars=stack("bars", BAR),
+        features=stack("features", FEATURE),
+        markets=np.concatenate([part.markets for part in parts]).view(np.recarray),
+        crosses=stack("crosses", CROSS) if has_crosses else None,
+        lengths=np.concatenate([part.lengths for part in parts]),
+        symbols=tuple(name for part in parts for name in part.symbols),
+        is_always_open=all(part.is_always_open for part in parts),
+    )
+
+
 def _add_values(digest: Any, records: npt.NDArray[Any]) -> None:
     """Add the values of records to a digest; bytes between the fields say nothing and differ between processes."""
     if records.dtype.names is None:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from tradesentry.apps.drlfusion.configs.drlfusion_config import DrlFusionConfig
 from tradesentry.apps.drlfusion.envs.market_data import MarketData, market_data
 from tradesentry.apps.drlfusion.layout import BARS_NEEDED
-from tradesentry.apps.drlfusion.trainers.data_set import LEAST_BARS, DataSet, cut_rows, new_data_set, purge_bars
+from tradesentry.apps.drlfusion.trainers.data_set import LEAST_BARS, DataSet, cut_rows, joined, new_data_set, purge_bars
 from tradesentry.apps.drlfusion.training_config import TrainingConfig
 from tradesentry.backtest.resolve import ResolvedRun, RunSettings, resolve_run
 from tradesentry.backtest.studies.walks import FitWindow
@@ -33,6 +34,7 @@ class Preset(FrozenModel):
     """A named training whose data and sizes are fixed, so that it can be repeated to the byte."""
 
     source: str = Field(description="Source of the bars.")
+    noise_source: str | None = Field(None, description="Bars without a pattern, to learn to leave them alone.")
     symbols: tuple[str, ...] = Field(min_length=1, description="Markets.")
     timeframe: str = Field("H1", description="Length of a bar.")
     from_: str = Field(description="First open.")
@@ -69,11 +71,36 @@ def load_training(overrides: Sequence[str] = (), *, path: Path | None = None) ->
     return load_config(TrainingConfig, path=path or CONFIG_FILE, section="training", overrides=overrides).value
 
 
-def preset_run(preset: Preset) -> ResolvedRun:
-    """Return the resolved run of a preset's training data."""
+def preset_data(preset: Preset, folder: Path) -> tuple[ResolvedRun, DataSet]:
+    """Return the run and the data set of a preset.
+
+    Args:
+        preset: What is fixed.
+        folder: Where features are kept.
+    """
+    runs = [_run_on(preset, source) for source in (preset.source, preset.noise_source) if source is not None]
+    parts = [
+        cut(
+            market_data(run, folder=folder),
+            validation_bars=preset.validation_bars,
+            gap=purge_bars(_config_of(run), preset.training),
+        )
+        for run in runs
+    ]
+    train, validation = (joined([part[i] for part in parts]) for i in range(2))
+    facts = dict(facts_of(runs[0], train, validation)) | {"noise_source": preset.noise_source}
+    return runs[0], new_data_set(train, validation, config=_config_of(runs[0]), facts=facts)
+
+
+def _run_on(preset: Preset, source: str) -> ResolvedRun:
     config = {"symbols": list(preset.symbols), "timeframe": preset.timeframe}
-    settings = RunSettings(source=preset.source, from_=preset.from_, to=preset.to)
-    return resolve_run(APP, config=config, settings=settings)
+    return resolve_run(APP, config=config, settings=RunSettings(source=source, from_=preset.from_, to=preset.to))
+
+
+def _config_of(run: ResolvedRun) -> DrlFusionConfig:
+    config: Any = run.config
+    chosen: DrlFusionConfig = config
+    return chosen
 
 
 def data_set_of(
