@@ -53,6 +53,15 @@ class RunRow:
     last_error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which nobody traded an account that should have been traded."""
+
+    since_ns: int
+    until_ns: int
+    text: str
+
+
 class Accounts:
     """Accounts and runs of one tenant.
 
@@ -183,6 +192,16 @@ class Accounts:
                 [account_id],
             ).fetchall()
         return [RunRow(*row) for row in rows]
+
+    def last_gaps(self) -> dict[UUID, Gap]:
+        """Return the newest gap of each account, as long as the outbox remembers it (seven days)."""
+        with self._tenant() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT ON (account_id) account_id, (payload->>'since_ns')::bigint,"
+                " (payload->>'until_ns')::bigint, payload->>'text' FROM outbox WHERE topic = 'alert.agent_lost'"
+                " ORDER BY account_id, id DESC"
+            ).fetchall()
+        return {row[0]: Gap(*row[1:]) for row in rows}
 
     def find(self, account: str) -> AccountRow:
         """Return an account by the venue's name of it, `broker:name`, or its id.

@@ -1,4 +1,4 @@
-"""Read how an installation stands: agents and leases, alerts that wait, gaps in which nobody traded.
+"""Read how an installation stands: agents and leases, decided bars, alerts that wait.
 
 Reads only, with plain connections of a moment, for the commands `up` and `status`. Agents and leases are seen for all
 tenants, accounts for one.
@@ -51,16 +51,6 @@ class AlertCounts:
     """Violated invariants of the last hour."""
     is_relayed: bool
     """A process delivers them, and is the only one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A time in which nobody traded an account that should have been traded."""
-
-    account_id: UUID
-    since_ns: int
-    until_ns: int
-    text: str
 
 
 def agent_beats(url: str) -> list[AgentBeat]:
@@ -124,22 +114,6 @@ def newest_bars(url: str, *, user_id: UUID = LOCAL_USER) -> dict[UUID, int]:
     """
     rows = _rows(url, "SELECT account_id, max(bar_close_ns) FROM run_states GROUP BY account_id", user_id=user_id)
     return dict(rows)
-
-
-def last_gaps(url: str, *, user_id: UUID = LOCAL_USER) -> dict[UUID, Gap]:
-    """Return the newest gap of each account, as long as the outbox remembers it.
-
-    Args:
-        url: Address for `ts_app`.
-        user_id: The tenant.
-    """
-    rows = _rows(
-        url,
-        "SELECT DISTINCT ON (account_id) account_id, (payload->>'since_ns')::bigint, (payload->>'until_ns')::bigint,"
-        " payload->>'text' FROM outbox WHERE topic = 'alert.agent_lost' ORDER BY account_id, id DESC",
-        user_id=user_id,
-    )
-    return {row[0]: Gap(*row) for row in rows}
 
 
 def _rows(url: str, statement: str, *values: object, user_id: UUID | None = None) -> list[Any]:

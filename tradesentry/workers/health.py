@@ -13,15 +13,13 @@ from uuid import UUID
 
 from tradesentry.core.domain.clock import NS_PER_SECOND
 from tradesentry.core.execution.lease import TTL_SECONDS
-from tradesentry.database.accounts import AccountRow, Accounts, RunRow
+from tradesentry.database.accounts import AccountRow, Accounts, Gap, RunRow
 from tradesentry.database.overview import (
     AgentBeat,
     AlertCounts,
-    Gap,
     LeaseView,
     agent_beats,
     alert_counts,
-    last_gaps,
     leases,
 )
 from tradesentry.database.roles import AGENT, APP, RELAY
@@ -55,7 +53,7 @@ def read_facts(server: Server) -> Facts:
         agent_beats(server.url(AGENT)),
         leases(server.url(AGENT)),
         alert_counts(server.url(RELAY)),
-        last_gaps(server.url(APP)),
+        accounts.last_gaps(),
         [
             (row, [run for run in accounts.runs(row.account_id) if run.desired != "stopped"])
             for row in accounts.all()

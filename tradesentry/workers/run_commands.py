@@ -12,7 +12,7 @@ import typer
 from tradesentry.backtest.commands.request import JsonOption
 from tradesentry.backtest.commands.terminal import print_table, say
 from tradesentry.core.domain.errors import UsageError, nearest
-from tradesentry.database.accounts import AccountRow, Accounts, RunRow
+from tradesentry.database.accounts import AccountRow, Accounts, Gap, RunRow
 from tradesentry.database.roles import APP
 from tradesentry.database.server import open_server
 from tradesentry.database.session import driver_errors
@@ -149,21 +149,28 @@ def status(account: AccountOption = None, home: HomeOption = None, as_json: Json
     """Show the linked accounts, who trades them, in which state and why, and their runs."""
     with opened_accounts(home) as accounts:
         rows = accounts.all() if account is None else [accounts.find(account)]
+        gaps = accounts.last_gaps()
         document = [
-            _document(row, [run for run in accounts.runs(row.account_id) if run.desired != "stopped" or account])
+            _document(
+                row, [run for run in accounts.runs(row.account_id) if run.desired != "stopped" or account],
+                gap=gaps.get(row.account_id),
+            )
             for row in rows
-        ]
+        ]  # fmt: skip
     if as_json:
         typer.echo(json.dumps(document, indent=2, default=str))
         return
-    print_table([{key: value for key, value in row.items() if key != "runs"} for row in document])
+    print_table([{key: value for key, value in row.items() if key not in ("runs", "gap")} for row in document])
     runs = [{"account": row["account"], **run} for row in document for run in row["runs"]]
     if runs:
         typer.echo("")
         print_table(runs)
+    for row in document:
+        if row["gap"] is not None:
+            typer.echo(f"\nlast gap of {row['account']}: {row['gap']['text']}")
 
 
-def _document(row: AccountRow, runs: list[RunRow]) -> dict[str, Any]:
+def _document(row: AccountRow, runs: list[RunRow], *, gap: Gap | None) -> dict[str, Any]:
     return {
         "account": f"{row.broker}:{row.account_ref}",
         "environment": row.environment,
@@ -172,6 +179,7 @@ def _document(row: AccountRow, runs: list[RunRow]) -> dict[str, Any]:
         "state": row.trading_state or "-",
         "reason": row.reason or "",
         "wanted": row.desired_trading,
+        "gap": None if gap is None else {"since_ns": gap.since_ns, "until_ns": gap.until_ns, "text": gap.text},
         "runs": [
             {
                 "strategy": f"{run.strategy}:{run.variant}",
