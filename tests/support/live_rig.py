@@ -34,7 +34,7 @@ from tradesentry.core.strategy.live_memory import (
     live_markets,
     live_memory,
 )
-from tradesentry.core.strategy.orchestrator import PortfolioOrchestrator
+from tradesentry.core.strategy.orchestrator import AsyncOrchestrator, PortfolioOrchestrator
 from tradesentry.core.strategy.run_rules import rules_of
 
 
@@ -95,6 +95,7 @@ async def start(
     claim: Any,
     *,
     broker: type[PaperBroker] = PaperBroker,
+    orchestrator: type[AsyncOrchestrator] = AsyncOrchestrator,
 ) -> LiveRig:
     """Start a process on an account: recover, restore, and stand before the next bar.
 
@@ -105,6 +106,7 @@ async def start(
         journal: Where it was kept.
         claim: On the account.
         broker: Class of the broker.
+        orchestrator: Class of the strategy's orchestrator.
     """
     lease, alerts = claim.lease, []
     first_ns = min(int(s.bars["open_ns"][0]) for s in run.data.series)
@@ -136,7 +138,7 @@ async def start(
     memory = live_memory([spec], setup_of(run))
     portfolio = PortfolioOrchestrator(
         broker=wire, orders=orders, polls=Polls(wire, orders, recovery, clock), journal=journal, lease=lease,
-        clock=clock, feed=feed, memory=memory,
+        clock=clock, feed=feed, memory=memory, orchestrators={spec.run_id: orchestrator},
     )  # fmt: skip
     await recovery.recover()
     feed.start_after(await portfolio.begin())

@@ -142,9 +142,9 @@ def decisions_of(run: Any) -> "Iterator[tuple[str, pl.DataFrame]]":
     arena = new_arena(run)
     rows: list[list[dict[str, Any]]] = [[] for _ in arena.lanes]
     counts = [0] * len(arena.lanes)
-    is_over = False
-    while not is_over:
-        is_over = arena.play(1)
+    is_more = True
+    while is_more:
+        is_more = arena.play(1)
         for i, lane in enumerate(arena.lanes):
             state = lane.state[0]
             if int(state.last.n_decisions) != counts[i]:

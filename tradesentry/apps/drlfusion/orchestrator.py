@@ -80,14 +80,14 @@ class DrlFusionOrchestrator(AsyncOrchestrator):
         day_ns = int(self.book.book.seen.clock.fx_day_start_ns)
         self.decisions.add(decision_row(self.place.params[0], state, bar_close_ns), fx_day_start_ns=day_ns)
         if self.watch is not None:
-            self._judge(self.watch.take(state.obs, state.ensemble.agents.pi))
+            self._judge(self.watch.take(state.obs, state.ensemble.agents["pi"]))
 
     def _judge(self, verdict: Verdict | None) -> None:
         """Keep a verdict; ask for less where it says so."""
         if verdict is None:
             return
-        self.verdict = verdict
-        if verdict.finding is Finding.WARN:
+        before, self.verdict = self.verdict, verdict
+        if verdict.finding is Finding.WARN and (before is None or before.finding is Finding.FINE):
             _log.warning("drift_warned", symbol=self.place.symbol, findings=verdict.words)
         if verdict.desired_state is not None:
             text = f"drlfusion on {self.place.symbol} has moved away from its training: {verdict.words}."
