@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.acceptance.soak.evidence import Claim, Evidence, Journal, Span, VenueFile
 from tests.acceptance.soak.folds import venue_story
+from tests.acceptance.soak.readings import client_of_magic
 
 ACCOUNT = "001-001-1234567-001"
 SECOND = 10**9
@@ -38,7 +39,7 @@ class HandMade:
     def intent(self, *, epoch: int = 1, tag: str = "") -> str:
         """Journal an entry and its attempt; the request reaches the venue."""
         self.seq += 1
-        client = self.ids[self.seq] = f"ts1-{self.seq:013d}"
+        client = self.ids[self.seq] = client_of_magic(self.seq)
         body = {"tag": tag or f"goal-{self.seq}", "trade_ref": None}
         row = {"seq": self.seq, "client_order_id": client, "epoch": epoch, "effect": "open", "intent": body}
         self.journal.intents.append({**row, "instrument": "EURUSD", "risk": {}, "run_id": None})
