@@ -253,7 +253,7 @@ class Soak:
     def _begin(self) -> None:
         """Let the traders connect to both accounts; what happened at the venue before is in no journal."""
         deadline, seen = time.monotonic() + 30.0, set()
-        while time.monotonic() < deadline and len(seen) < len(ACCOUNTS):
+        while time.monotonic() < deadline and len(seen) < len(self.accounts):
             self._tend_gateways(now=-math.inf)
             for slot in self.slots:
                 self._tend(slot, is_calm=True)
