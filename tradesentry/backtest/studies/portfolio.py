@@ -24,6 +24,7 @@ from tradesentry.backtest.studies.variants import Variant
 from tradesentry.backtest.tables import equity_table, reject_table, trade_table
 from tradesentry.core.domain.orders import ExitReason, TradingState
 from tradesentry.core.domain.records import EQUITY
+from tradesentry.core.strategy.base_strategy import StrategyConfig
 from tradesentry.core.utils.kernel import new_records
 
 REDUCING = int(TradingState.REDUCING)
@@ -82,7 +83,7 @@ def play_window(
         rows = {symbol: offset + i for i, symbol in enumerate(stage.symbols)}
         for share in group:
             config = share.variant.config
-            config = config.model_copy(update={"risk": config.risk * share.weight})
+            config = _with_share(config, share.weight)
             lanes += new_lanes(run, config=config, markets=[rows[share.symbol]], n_before=before, variant=share.number)
     arena = new_arena(run, cost_scale=cost_scale, lanes=lanes, capital=capital)
     state, reason, since, last_ns = _play_to(arena, end_ns)
@@ -122,6 +123,12 @@ def play_portfolio(run: ResolvedRun, variants: Sequence[Variant]) -> BacktestRes
     window = Window(*stages.of(run.config)[1].span)
     play = play_window(used, shared, window, capital=settings.capital, cost_scale=settings.cost_scale, tail_ns=0)
     return join_windows(run, [play], seconds=time.perf_counter() - started)
+
+
+def _with_share(config: StrategyConfig, weight: float) -> StrategyConfig:
+    """Return a configuration that risks its share of `risk`, or of what a strategy sizes by instead."""
+    name = "risk_fraction" if "risk_fraction" in type(config).model_fields else "risk"
+    return config.model_copy(update={name: getattr(config, name) * weight})
 
 
 def _joined(
