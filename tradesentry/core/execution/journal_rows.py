@@ -3,6 +3,7 @@
 Separate from the port, so that the database's tables and the order manager name states and kinds from one place.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -252,6 +253,9 @@ class Durability:
         return self.fsync and self.full_page_writes
 
 
+_NUL: Final = "\\u0000"
+
+
 def json_value(value: Any) -> Any:
     """Return a value as JSON that PostgreSQL takes: decimals as text, no NaN, no NUL character.
 
@@ -271,6 +275,19 @@ def json_value(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [json_value(item) for item in value]
     return value
+
+
+def json_text(value: Any) -> str:
+    """Return a value as the JSON text of `json_value`; what is plain JSON already, as most of a venue's words, at once.
+
+    Args:
+        value: Anything, therefore `Any`.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        text = _NUL
+    return json.dumps(json_value(value), allow_nan=False) if _NUL in text else text
 
 
 def intent_json(intent: OrderIntent) -> dict[str, Any]:

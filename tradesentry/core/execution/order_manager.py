@@ -21,6 +21,7 @@ from tradesentry.core.domain.live_account import AccountChange, Cancel, LiveOrde
 from tradesentry.core.domain.live_orders import Evidence, parse_client_order_id
 from tradesentry.core.domain.venue import AccountState, Quote, VenueInstrument
 from tradesentry.core.execution.account_book import AccountBook
+from tradesentry.core.execution.event_pages import EventPages
 from tradesentry.core.execution.journal_port import Journal
 from tradesentry.core.execution.journal_rows import Lease, LiveState, SavedState
 from tradesentry.core.execution.lease import SelfFence
@@ -256,11 +257,11 @@ class OrderManager:
             BrokerUnavailable: The venue cannot be read, or not completely.
         """
         changes: list[AccountChange] = []
-        async with self._catching:
+        async with self._catching, EventPages(self._broker.events_since) as pages:
             tries = 0
             while True:
                 before = self.book.cursor
-                page = await self._broker.events_since(before)
+                page = await pages.after(before)
                 if self.book.log_id is not None and page.log_id != self.book.log_id:
                     raise ReconciliationFailed(
                         f"The venue numbers its events anew: {self.book.log_id} is {page.log_id} now. Nothing is sent; "

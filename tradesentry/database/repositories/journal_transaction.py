@@ -1,7 +1,6 @@
 """The writes of one journal transaction, each one statement; the lease row is locked already."""
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -24,7 +23,7 @@ from tradesentry.core.execution.journal_rows import (
     SavedState,
     Transition,
     intent_json,
-    json_value,
+    json_text,
 )
 from tradesentry.database.repositories.journal_columns import order_columns, position_columns, price_column
 from tradesentry.database.repositories.journal_reads import position_of, reservation_of
@@ -241,7 +240,7 @@ class PostgresTransaction:
             [event.log_id for event in events],
             [event.seq for event in events],
             [event.kind.value for event in events],
-            [json.dumps(json_value(event.payload), allow_nan=False) for event in events],
+            [json_text(event.payload) for event in events],
             [event.ts_ns for event in events],
             [event.received_ts_ns for event in events],
         )
