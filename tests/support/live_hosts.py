@@ -11,11 +11,13 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 import psycopg
 
@@ -27,6 +29,8 @@ from tests.acceptance.soak.venue import VenueProcess, VenueSettings
 from tests.support.processes import end, fork
 from tradesentry.bootstrap import LEASE_CONNECTIONS
 from tradesentry.core.domain.clock import SystemClock
+from tradesentry.core.execution.journal import Claim, Lease
+from tradesentry.core.execution.lease import SelfFence
 from tradesentry.database.repositories.agents import AgentRoster
 from tradesentry.database.repositories.journal import PostgresJournal
 from tradesentry.database.session import create_pool
@@ -56,6 +60,7 @@ async def _host(given: AgentSettings, ttl_seconds: float) -> None:
     life.journal = PostgresJournal(pool, leases=leases)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _forget_leases)
 
     async def open_session(claim: Any, fence: Any) -> _Session:
         life.log.write("claim", claim.lease.account_id, epoch=claim.lease.epoch)
@@ -65,6 +70,28 @@ async def _host(given: AgentSettings, ttl_seconds: float) -> None:
                                    reclaims=given.may_reclaim)  # fmt: skip
     roster = AgentRoster(leases, life.journal)
     await agent.Agent(life.journal, roster, open_session, SystemClock(), settings).run(stop)
+
+
+def _forget_leases() -> None:
+    """Make this process a zombie: it neither renews nor fences itself, and believes that it owns what it had."""
+
+    async def renew(_journal: PostgresJournal, _owner: str, leases: Sequence[Lease], **_more: Any) -> set[UUID]:
+        return {lease.account_id for lease in leases}
+
+    async def claim(*_values: Any, **_more: Any) -> list[Claim]:
+        return []
+
+    async def register(*_values: Any, **_more: Any) -> None:
+        pass
+
+    planted: dict[Any, dict[str, Any]] = {
+        PostgresJournal: {"renew": renew, "claim": claim},
+        AgentRoster: {"register": register},
+        SelfFence: {"left_seconds": property(lambda _fence: 1e9), "lose": lambda _fence: None},
+    }
+    for owner, names in planted.items():
+        for name, value in names.items():
+            setattr(owner, name, value)
 
 
 class LiveSite(AbstractContextManager["LiveSite"]):
