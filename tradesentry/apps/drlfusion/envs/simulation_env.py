@@ -22,6 +22,7 @@ from tradesentry.apps.drlfusion.envs.episodes import (
     TEMPLATE,
     keep_quotes,
 )
+from tradesentry.apps.drlfusion.envs.large_pages import records_on_large_pages
 from tradesentry.apps.drlfusion.envs.market_data import MarketData, ModelConstants, fit_constants
 from tradesentry.apps.drlfusion.envs.rewards import RewardSettings
 from tradesentry.apps.drlfusion.envs.simulation_env_helpers import apply_action, reset_all, step_all
@@ -327,9 +328,9 @@ class SimulationEnv:
         self._template["account"] = new_account(self.capital, limits, n_currencies=n_currencies, equity_step_ns=1 << 61)
         self._template["warmup_bars"], self._template["episode_bars"] = BARS_NEEDED, self.episode_bars
         self._template["n_rows"], self._template["rows"] = len(self._rows), address_of(self._rows)
-        self.slots, self.actions = new_records(n, SLOT), new_records(n, ACTION)
-        self._accounts, self._books = new_records(n, ACCOUNT), new_records(n, BOOK)
-        self._present = new_records(2 * n, QUOTE)
+        self.slots, self.actions, self._accounts, self._books, self._present = records_on_large_pages(
+            (n, SLOT), (n, ACTION), (n, ACCOUNT), (n, BOOK), (2 * n, QUOTE)
+        )
         for name, memory in (("accounts", self._accounts), ("books", self._books), ("quotes", self._present)):
             self._template[name] = address_of(memory)
         self._desks, self._lanes = new_records(n, DESK), new_records(n, LANE)

@@ -148,25 +148,33 @@ def _settle(market: Any, desk: Any, book: Any, account: Any, quote: Any, bar: An
 
 
 @kernel
-def _decide(slot: Any, desk: Any, state: Any, desks: Any, accounts: Any, intents: Any, bar: Any) -> int:
-    """Let the lane turn the target into intents and carry them out. Return a Status."""
-    book = book_at(desk.books, 0)
-    state.at = slot.at
-    n = call_strategy(lane_at(desk.lanes, 0), book, bar, intents)
-    if n < 0:
-        return failure(n)
+def _execute_all(desks: Any, accounts: Any, intents: Any, n: int, now: int) -> int:
+    """Carry out the intents of a decision in their order of precedence. Return a Status."""
     for i in range(n):
         intents[i].lane = 0
         intents[i].seq = i
     for _ in range(n):
-        status = execute_best(desks, accounts, intents, n, bar.close_ns)
+        status = execute_best(desks, accounts, intents, n, now)
+        if status != OK:
+            return status
+    return OK
+
+
+@inline_kernel
+def _decide(slot: Any, desk: Any, state: Any, desks: Any, accounts: Any, i: int, intents: Any, bar: Any) -> int:
+    """Let the lane turn the target into intents and carry them out. Return a Status."""
+    state.at = slot.at
+    n = call_strategy(lane_at(desk.lanes, 0), book_at(desk.books, 0), bar, intents)
+    if n != 0:
+        if n < 0:
+            return failure(n)
+        status = _execute_all(desks[i : i + 1], accounts[i : i + 1], intents, n, bar.close_ns)
         if status != OK:
             return status
     holding = state.holding
-    budget = holding.unit.budget
+    slot.money_per_atr = holding.unit.budget
     if holding.side == 0:
-        budget = holding.next_unit.budget if holding.next_side != 0 else 0.0
-    slot.money_per_atr = budget
+        slot.money_per_atr = holding.next_unit.budget if holding.next_side != 0 else 0.0
     return OK
 
 
@@ -219,7 +227,9 @@ def _next_bar(template: Any, slot: Any, desk: Any, account: Any, book: Any) -> i
 @inline_kernel
 def _reward(rewards: Any, slot: Any, desk: Any, account: Any, stop_atr: float) -> float:
     """Return the reward of the bar just played."""
-    cost = _costs(slot, desk, account)
+    cost = 0.0
+    if book_at(desk.books, 0).seen.n_positions + account.n_trades + account.n_rejects > 0 or slot.paid != 0.0:
+        cost = _costs(slot, desk, account)
     net = account.equity - slot.equity
     slot.equity = account.equity
     slot.money_per_atr /= stop_atr
@@ -323,8 +333,7 @@ def step_all(
         prefetch(row.features + (slot.at + 2) * FEATURE_BYTES + LINE_BYTES)
         state.target = targets[i]
         bar = bar_at(row.bars, slot.at)
-        one_desk, one_account = desks[i : i + 1], accounts[i : i + 1]
-        status = _decide(slot, desk, state, one_desk, one_account, intents, bar)
+        status = _decide(slot, desk, state, desks, accounts, i, intents, bar)
         if status == OK:
             status = _next_bar(template, slot, desk, account, book_at(desk.books, 0))
         if status != OK:
