@@ -94,7 +94,7 @@ class Life:
                     is_first = False
             self._drop_ended()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), self.given.soak.times.ttl / 4)
+                await asyncio.wait_for(self._stop.wait(), self.given.soak.times.ttl / 6)
         await self._end()
 
     async def _pool(self) -> Any:

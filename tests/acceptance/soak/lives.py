@@ -10,7 +10,7 @@ from tests.acceptance.soak.evidence import Claim, Span
 
 REARM_NS = 3 * 10**9
 """A person's word to re-arm an account is obeyed within that time, or asked again."""
-SHORTEST, LONGEST = 0.06, 1.2
+SHORTEST, LONGEST = 0.1, 1.2
 """Bounds of the mean life, seconds."""
 STEP = 1.12
 

@@ -63,7 +63,7 @@ class Times:
     timeout: float = 0.25
     horizon: float = 1.0
     commit: float = 2.0
-    bar: float = 0.1
+    bar: float = 0.06
     settle: float = 8.0
     """How long the traders may put things in order once the faults have stopped."""
 
@@ -83,15 +83,15 @@ class Chaos:
     """Deaths wanted; lives are shortened while there are fewer. 0: none in particular."""
     young: float = 0.3
     """Share of lives that end before that, at any instant of their start."""
-    start_seconds: float = 0.4
+    start_seconds: float = 0.3
     """Longest such life."""
     delayed_restarts: float = 0.3
     """Share of kills after which the slot stays away past the TTL, so that the other one takes over."""
     crash_points: float = 0.4
     """Share of lives that are to die at a named point."""
-    stops: float = 0.06
+    stops: float = 0.04
     """Share of kills that are SIGSTOP past the TTL, then SIGCONT."""
-    zombies: float = 0.04
+    zombies: float = 0.03
     """Share of kills that make a process neither renew nor fence itself."""
     postmaster_seconds: float = 7.5
     """Between two kills of the database."""
@@ -131,10 +131,10 @@ class SoakSettings:
     manual_per_second: float = 1.0
     manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop", "unstop")
     """What hands do, drawn evenly."""
-    apps: int = 5
+    apps: int = 3
     """Strategies of an account, each with a run of its own."""
-    runless: int = 1
-    """Further ones without a run."""
+    runless: int = 5
+    """Further ones without a run, which store nothing of their own."""
     protects: float = 0.0
     """Share of bars on which, if there is a trade, its stop is moved and nothing else."""
     times: Times = Times()

@@ -232,7 +232,7 @@ class Soak:
         slot.pid, slot.wake_at = 0, 0.0
         chaos, ttl = self.settings.chaos, self.settings.times.ttl
         is_late = self._random.random() < chaos.delayed_restarts
-        slot.start_at = time.monotonic() + (ttl + self._random.uniform(0.05, 0.35) if is_late else 0.0)
+        slot.start_at = time.monotonic() + (ttl + self._random.uniform(0.02, 0.2) if is_late else 0.0)
         if is_late:
             self.kills["delayed restart"] += 1
 

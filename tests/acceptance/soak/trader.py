@@ -127,12 +127,13 @@ class TraderSession:
 
     async def run(self) -> None:
         """Recover, then trade until canceled or the lease is lost."""
+        why = "start" if self._claim.wait_seconds(0.0) == 0.0 else "takeover"
         try:
-            await self._parts.recovery.recover("start" if self._claim.wait_seconds(0.0) == 0.0 else "takeover")
-            self._life.log.write("active", self._lease.account_id)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._parts.polls.run())
                 group.create_task(self._watch_quotes())
+                await self._parts.recovery.recover(why)
+                self._life.log.write("active", self._lease.account_id)
+                group.create_task(self._parts.polls.run())
                 for app, run in enumerate(self._runs()):
                     group.create_task(self._decide(app, run))
         except ExceptionGroup as group_error:
@@ -150,10 +151,21 @@ class TraderSession:
         return [given.runs[account], *given.more_runs.get(account, ()), *[None] * given.soak.runless]
 
     async def _watch_quotes(self) -> None:
+        while not await self._knows_instruments():
+            await self._life.clock.sleep(0.05)
         async for quote in self._parts.broker.quotes(SYMBOLS):
             if not isinstance(quote, StreamDown):
                 self._quotes[quote.symbol] = quote
                 self._parts.orders.note_quote(quote)
+
+    async def _knows_instruments(self) -> bool:
+        """Say whether the venue said what can be traded; prices are wanted while the account is still recovered."""
+        try:
+            return bool(await self._parts.broker.instruments())
+        except LeaseLost:
+            raise
+        except BrokerError:
+            return False
 
     async def _decide(self, app: int, run: UUID | None) -> None:
         """Decide on each bar as one of several strategies, which meet at the same headroom.

@@ -50,7 +50,7 @@ class VenueSettings:
     wire: str = ""
     trading: str = ""
     seed: int = 0
-    quotes_per_second: float = 40.0
+    quotes_per_second: float = 24.0
     manual_per_second: float = 0.0
     """What somebody does by hand, all accounts together."""
     manual_actions: tuple[str, ...] = ("deposit", "trade", "close", "unstop")
