@@ -1,4 +1,4 @@
-"""Tell the owner of an account that nobody traded it for a while, because its process ended without giving it back.
+"""Tell the owner of an account that nobody traded it for a while, because its process died or stood still.
 
 Stored as an alert in the outbox once the account is recovered, so that it is told once and with what was found: how
 long it was, whether trades are open and whether each has its stop. A clean stop gives the lease back and is no gap.
@@ -39,8 +39,8 @@ def gap_payload(
     held = f"open trades: {len(trades)}, {stops}" if trades else "no trade is open"
     gone = f"{_time(since_ns)} to {_time(now_ns)} UTC ({seconds:.0f} s)"
     text = (
-        f"Nobody traded this account from {gone}: its process ended without giving it back. It is recovered and "
-        f"{state.value}; {held}. If that repeats, read the agent's log."
+        f"Nobody traded this account from {gone}: its process died or stood still without giving it back. It is "
+        f"recovered and {state.value}; {held}. If that repeats, read the agent's log."
     )
     return {
         "code": AGENT_LOST, "text": text, "since_ns": since_ns, "until_ns": now_ns, "seconds": round(seconds, 1),
