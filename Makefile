@@ -57,8 +57,8 @@ bench: $(VENV)/test.stamp $(BENCH_VENV)/peers.stamp ## measure speed against oth
 soak: $(VENV)/test.stamp ## kill traders, database and network while orders go out, and look for lost or doubled ones
 	@$(BIN)/python -m tests.acceptance.soak --seconds $(SECONDS) --kills $(KILLS) --seed $(SEED) --broker $(BROKER) --slow $(SLOW)
 
-soak-mutants: $(VENV)/test.stamp ## prove that the soak catches every faulty trader
-	@$(BIN)/python -m tests.acceptance.soak --seconds 20 --seed $(SEED) --slow $(SLOW) --mutants $(MUTANTS)
+soak-mutants: $(VENV)/test.stamp ## prove that the soak catches every faulty trader, and passes a right one under the same faults
+	@$(BIN)/python -m tests.acceptance.soak --seconds 20 --seed $(SEED) --broker $(BROKER) --slow $(SLOW) --controls --mutants $(MUTANTS)
 
 oanda-contract: $(VENV)/test.stamp ## check the OANDA adapter against the venue's own description, where that and Node.js are
 	@if [ -d "$(REFERENCE)/oanda" ] && command -v npm >/dev/null; then $(MAKE) --no-print-directory $(PRISM)/prism.stamp; fi
