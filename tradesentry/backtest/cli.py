@@ -22,7 +22,7 @@ from tradesentry.backtest.commands.terminal import print_table, progress_bar, sa
 from tradesentry.backtest.resolve import ResolvedRun
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.run_log import RunLog, run_log
-from tradesentry.backtest.runner import play, with_events
+from tradesentry.backtest.runner import play, with_decisions, with_events
 from tradesentry.backtest.studies.evidence import with_evidence
 from tradesentry.core.domain.errors import UsageError
 from tradesentry.core.market.bars import utc_text
@@ -218,7 +218,7 @@ def backtest_app(
     out: RunsOption = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     events: Annotated[
-        bool | None, typer.Option("--events/--no-events", help="Write events.parquet, what the strategy saw.")
+        bool | None, typer.Option("--events/--no-events", help="Write what the strategy saw and decided.")
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     as_json: JsonOption = False,
@@ -236,7 +236,7 @@ def backtest_app(
             result = with_baselines(run, result)
             log.step("baselines_played", baselines=[row["name"] for row in result.baselines])
         if report if events is None else events:
-            result = with_events(run, result)
+            result = with_decisions(run, with_events(run, result))
             log.step("events_found", events=0 if result.events is None else result.events.height)
         result = with_evidence(run, result, runs=root, study=run_id)
         log.finished(result)

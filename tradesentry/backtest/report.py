@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tradesentry.backtest.evaluation import evaluate
 from tradesentry.backtest.reporting import verdict as verdict_of
 from tradesentry.backtest.reporting.charts import MAX_POINTS, account_charts, trade_charts
+from tradesentry.backtest.reporting.decision_section import decision_charts
 from tradesentry.backtest.reporting.page import render_page
 from tradesentry.backtest.reporting.prices import price_charts
 from tradesentry.backtest.reporting.tables import tables
@@ -41,6 +42,7 @@ def report_data(result: "BacktestResult", *, max_points: int = MAX_POINTS) -> di
     evaluation = evaluate(result)
     by_trade = trade_charts(result)
     charts = account_charts(result, max_points=max_points) | by_trade | price_charts(result, by_trade["trades"])
+    charts |= decision_charts(result)
     document = {
         "verdict": verdict_of.verdict(result, evaluation),
         "warnings": verdict_of.warnings(result, evaluation),

@@ -59,6 +59,8 @@ class BacktestResult:
     warnings: list[str] = field(default_factory=list)
     events: "pl.DataFrame | None" = None
     """What the strategy saw, columns of the public events API; `symbol` when there are several markets."""
+    decisions: "pl.DataFrame | None" = None
+    """What a strategy that votes decided: `symbol`, `close_ns` and its numbers, a row per bar."""
     intrabar: Intrabar = "pessimistic"
     timing: dict[str, Any] = field(default_factory=dict)
     """bars, seconds, bars_per_second; `intents` asked for, where counted."""

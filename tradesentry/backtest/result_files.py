@@ -11,6 +11,7 @@ trades.parquet       closed trades
 equity.parquet       account curve
 rejects.parquet      intents that were not executed as asked
 events.parquet       what the strategy saw (optional)
+decisions.parquet    what a strategy that votes decided, a row per bar (optional)
 config.yaml          resolved configuration, the origin of each value as a comment
 data.json            provenance of every price series
 report.html          the page (optional)
@@ -41,6 +42,7 @@ OWN_FILES = (
     "equity.parquet",
     "rejects.parquet",
     "events.parquet",
+    "decisions.parquet",
     "config.yaml",
     "data.json",
     "report.html",
@@ -83,7 +85,7 @@ def read_result(folder: Path) -> BacktestResult:
         tables: dict[str, Any] = {
             name: pl.read_parquet(folder / f"{name}.parquet") for name in ("trades", "equity", "rejects")
         }
-        events = folder / "events.parquet"
+        events, decisions = folder / "events.parquet", folder / "decisions.parquet"
         result = BacktestResult(
             **_identity(head["run"]),
             bars={},
@@ -91,6 +93,7 @@ def read_result(folder: Path) -> BacktestResult:
             config=yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) or {},
             provenance=json.loads((folder / "data.json").read_text(encoding="utf-8")),
             events=pl.read_parquet(events) if events.exists() else None,
+            decisions=pl.read_parquet(decisions) if decisions.exists() else None,
         )
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, pl.exceptions.PolarsError) as error:
         raise DataError(
@@ -195,6 +198,7 @@ def _write_tables(result: BacktestResult, stage: Path) -> None:
         "equity": result.equity,
         "rejects": result.rejects,
         "events": result.events,
+        "decisions": result.decisions,
     }
     for name, frame in tables.items():
         if frame is not None:

@@ -179,6 +179,17 @@ def with_events(run: ResolvedRun, result: BacktestResult) -> BacktestResult:
     return replace(result, events=pl.concat(found)) if found else result
 
 
+def with_decisions(run: ResolvedRun, result: BacktestResult) -> BacktestResult:
+    """Return the result with what was decided on every bar, where the strategy keeps that: its `decisions(run)`."""
+    import polars as pl
+
+    tell = getattr(run.strategy, "decisions", None)
+    if tell is None:
+        return result
+    found = [table.with_columns(symbol=pl.lit(symbol)) for symbol, table in tell(run) if table.height]
+    return replace(result, decisions=pl.concat(found)) if found else result
+
+
 def play(
     run: ResolvedRun, *, cost_scale: float | None = None, progress: Callable[[int], None] | None = None
 ) -> BacktestResult:

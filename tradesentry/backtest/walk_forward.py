@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tradesentry.backtest.data import Bars
 from tradesentry.backtest.executor import Job, Runner, new_job
 from tradesentry.backtest.metrics.fx_time import DAY_NS
+from tradesentry.backtest.metrics.honesty import moments
 from tradesentry.backtest.resolve import ResolvedRun, checked_settings, resolve_run
 from tradesentry.backtest.result import BacktestResult
 from tradesentry.backtest.studies.evidence import Evidence, evidence_of, rank_correlation
@@ -34,6 +35,7 @@ from tradesentry.backtest.studies.seed_scores import score_seeds
 from tradesentry.backtest.studies.selection import Score, Trades, purged, ranked, score_of, select, weights_of
 from tradesentry.backtest.studies.stage import Stage, Stages, Window
 from tradesentry.backtest.studies.study import STORE_FOLDER, Report, Study
+from tradesentry.backtest.studies.target_baselines import BaselineScores, TargetBaselines
 from tradesentry.backtest.studies.trials import Look, TrialLedger, bars_digest
 from tradesentry.backtest.studies.variants import Variant, grid_variants, random_variants
 from tradesentry.backtest.studies.walks import (
@@ -48,6 +50,7 @@ from tradesentry.backtest.studies.walks import (
     pooled,
     say_nothing,
 )
+from tradesentry.backtest.targets import targets_of
 from tradesentry.core.domain.errors import ConfigError
 
 __all__ = [
@@ -165,6 +168,7 @@ class _WalkForward:
         if self.fits is not None:
             levels = self.plan.cost_levels
             seeds = score_seeds(self.study, self.folds, self.fits.of, self.symbols, levels, main=main)
+        self.ledger.require(self.base, self.study_id)
         progress = self.study.progress
         return WalkForwardResult(
             self.plan,
@@ -178,11 +182,23 @@ class _WalkForward:
             self.base,
             {"plays": progress.done, "reused": progress.reused, "bars": progress.bars, "seconds": progress.seconds},
             seeds,
+            self._baselines(main),
             self._others(),
         )
 
+    def _baselines(self, main: float) -> tuple[BaselineScores, ...]:
+        """Return what a fitted strategy that holds a target position is set beside."""
+        holding = targets_of(self.plan.app) if self.fits is not None and self.plan.baselines else None
+        if holding is None or self.fits is None:
+            return ()
+        beside = TargetBaselines(
+            holding, self.study.stages, self.folds, self.fits.of, self.symbols, self.plan.cost_levels, main=main,
+            seed=self.plan.seed, report=self.fits.report,
+        )  # fmt: skip
+        return tuple(beside.scores())
+
     def _others(self) -> int:
-        """Return how many other studies have reported on the most-touched of these test windows."""
+        """Return how many other studies have seen the most-touched of these test windows."""
         return max(self.ledger.others_at(self.base, self.study_id, data) for data in self.test_data.values())
 
     def _listed(self) -> list[Variant] | None:
@@ -380,6 +396,5 @@ class _WalkForward:
 
 def _daily_ratio(windows: Sequence[FloatArray]) -> float | None:
     """Return the Sharpe ratio per day of daily returns, None where they do not vary."""
-    returns = np.concatenate(windows) if windows else np.zeros(0)
-    varies = len(returns) > 2 and float(np.std(returns, ddof=1)) > 1e-15
-    return float(np.mean(returns) / np.std(returns, ddof=1)) if varies else None
+    ratio = moments(np.concatenate(windows)).sharpe if windows else math.nan
+    return ratio if math.isfinite(ratio) else None

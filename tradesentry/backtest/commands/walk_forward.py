@@ -193,6 +193,8 @@ def _show(result: Any, folder: Path, *, as_json: bool) -> None:
                 "rank_correlation_error": error,
                 "folds": document["charts"]["folds"],
                 "choices": document["charts"]["choices"],
+                "skill": document["charts"].get("skill"),
+                "seeds": document["charts"].get("seeds"),
                 "summary": result.result.summary,
                 "cost_runs": result.result.cost_runs,
                 "study": result.study,

@@ -15,6 +15,8 @@ from typing import Any
 
 from tradesentry.backtest.reporting import text
 from tradesentry.backtest.reporting.baseline_section import baseline_parts
+from tradesentry.backtest.reporting.decision_section import DECIDED, decision_parts, decision_summary
+from tradesentry.backtest.reporting.fit_section import fit_parts
 from tradesentry.backtest.reporting.sections import chart_summary, figure_cards, monthly_table
 from tradesentry.backtest.reporting.study_sections import study_parts
 
@@ -56,6 +58,9 @@ CHARTS = {
     "price": ("Trades on the price", "tall"),
     "closeups": ("Single trades", ""),
     "exposure": ("Net exposure by currency", ""),
+    "votes": ("Votes, wish and holding", ""),
+    "weights": ("Weights of the agents", ""),
+    "turbulence": ("Turbulence", ""),
     "heatmap": ("Parameter map", "tall"),
     "folds": ("Test windows", "tall"),
     "parameters": ("Parameters over time", ""),
@@ -113,11 +118,13 @@ def table(
 def _body(document: Document) -> str:
     parts = (
         ("result", "Result", _result_section(document)),
+        *fit_parts(document, table=table),
         *study_parts(document, chart=_chart, table=table),
         *baseline_parts(document, table=table),
         ("curve", "Account", _curve_section(document)),
         ("trades", "Trades", _trades_section(document)),
         ("market", "On the price", _market_section(document)),
+        *decision_parts(document, chart=_chart),
         ("when", "What worked when", _breakdown_section(document)),
         ("costs", "Costs and refusals", _costs_section(document)),
         ("figures", "All figures", _figures_section(document)),
@@ -187,7 +194,7 @@ def _market_section(document: Document) -> str:
 def _chart(document: Document, key: str) -> str:
     """Return a figure with its chart, a summary in words and a way to read the numbers; a sentence when empty."""
     title, style = CHARTS[key]
-    summary = chart_summary(key, document)
+    summary = decision_summary(key, document) if key in DECIDED else chart_summary(key, document)
     columns = document["charts"][key]
     is_empty = not any(len(column) for column in columns.values())
     picker = (

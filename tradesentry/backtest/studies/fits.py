@@ -94,6 +94,8 @@ class Fits:
         self._ledger, self._study_id, self._place = ledger, study_id, place
         self._made: dict[int, FoldFit] = {}
         self._recipes: dict[str, list[str]] = {}
+        self.report = place.report
+        """Told how far long work of this study is."""
 
     def of(self, fold: Fold) -> FoldFit:
         """Return the fit of a fold."""

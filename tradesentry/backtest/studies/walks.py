@@ -24,6 +24,7 @@ from tradesentry.backtest.sweep import SweepPlan
 
 if TYPE_CHECKING:
     from tradesentry.backtest.studies.seed_scores import SeedScores
+    from tradesentry.backtest.studies.target_baselines import BaselineScores
 
 
 class WalkForwardPlan(SweepPlan):
@@ -140,8 +141,11 @@ class WalkForwardResult:
     evidence: Evidence
     run: ResolvedRun
     study: dict[str, Any] = field(default_factory=dict)
+    """Plays, bars and seconds of this process."""
     seeds: "SeedScores | None" = None
     """Every seed of a fitted strategy on every test window; None where parameters were searched."""
+    baselines: "tuple[BaselineScores, ...]" = ()
+    """What a fitted strategy is set beside on the same windows; empty when it was not asked for."""
     n_others: int = 0
     """Other studies that have reported on one of these test windows."""
 

@@ -42,6 +42,17 @@
   const dates = { type: "date", hoverformat: "%Y-%m-%d %H:%M UTC" };
   const titled = (t, text) => ({ text, font: { size: 11, color: t.muted }, standoff: 6 });
 
+  function decided(t, c, colors) {
+    const own = [t.accent, t.warning, t.gain, t.danger], names = Object.keys(c).filter((name) => name !== "time");
+    const onRight = names.length > 1 && ("g" in c || "votes" in c) ? ["g", "votes"].find((name) => name in c) : null;
+    const traces = names.map((name, row) => ({
+      x: c.time, y: c[name], name: name.replace(/^w_/, ""), mode: "lines", yaxis: name === onRight ? "y2" : "y",
+      line: { color: colors[name] || own[row % own.length], width: 1.3, shape: "hv" }, hovertemplate: "%{y:.2f}",
+    }));
+    const right = onRight === null ? {} : { yaxis2: { overlaying: "y", side: "right", showgrid: false, title: titled(t, onRight) } };
+    return [traces, layout(t, { showlegend: true, xaxis: dates, yaxis: { zeroline: true, zerolinecolor: t.muted }, ...right })];
+  }
+
   const draw = {
     equity(t) {
       const c = charts.equity;
@@ -62,6 +73,9 @@
         { x: c.time, y: c.sharpe, name: "Sharpe", mode: "lines", line: { color: t.accent, width: 1.6 }, hovertemplate: "%{y:.2f}" },
       ], layout(t, { xaxis: dates, yaxis: { zeroline: true, zerolinecolor: t.muted, title: titled(t, "per year") } })];
     },
+    votes(t) { return decided(t, charts.votes, { held: t.gain, x: t.accent, votes: t.muted }); },
+    weights(t) { return decided(t, charts.weights, {}); },
+    turbulence(t) { return decided(t, charts.turbulence, { turbulence: t.accent, g: t.warning }); },
     distribution(t) {
       const c = charts.distribution, last = c.n.length - 1;
       const label = (row) => row === 0 && c.from[0] === -3 ? `below ${signed(c.to[0], 2)} R` : row === last && c.to[last] === 5 ? `above ${signed(c.from[last], 2)} R` : `${signed(c.from[row], 2)} to ${signed(c.to[row], 2)} R`;
