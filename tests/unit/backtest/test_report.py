@@ -25,6 +25,7 @@ from tests.unit.backtest.factories import (
 )
 from tradesentry.backtest.report import read_report_data, render_report, report_data
 from tradesentry.backtest.reporting.charts import thin
+from tradesentry.backtest.reporting.decision_section import DECIDED
 from tradesentry.backtest.reporting.page import ASSETS
 from tradesentry.backtest.reporting.prices import merge_bars
 from tradesentry.core.domain.errors import DataError
@@ -94,7 +95,7 @@ def test_every_drawn_chart_of_the_page_is_known_to_the_script_and_to_the_documen
     drawn = re.findall(r'data-chart="(\w+)"', html)
     known = re.findall(r"^    (\w+)\(t(?:, target)?\) \{", (ASSETS / "report.js").read_text(), re.MULTILINE)
 
-    assert sorted(drawn) == sorted(set(known) - STUDY_CHARTS)
+    assert sorted(drawn) == sorted(set(known) - STUDY_CHARTS - set(DECIDED))
     assert set(drawn) <= set(report_data(result)["charts"])
 
 

@@ -113,3 +113,10 @@ class DrlFusionStrategy(BaseStrategy):
 
         notice = notice_of(load_model_set(config.models, timeframe=config.timeframe))
         return (notice,) if notice else ()
+
+    @classmethod
+    def decisions(cls, run: Any) -> Any:
+        """Play a resolved back-test bar by bar and yield (symbol, table) of what was decided."""
+        from tradesentry.apps.drlfusion.decision_log import decisions_of
+
+        return decisions_of(run)
