@@ -5,6 +5,7 @@ soak's trader, at real or scaled times. What a host does is noted in a file of l
 """
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -144,6 +145,7 @@ class LiveSite(AbstractContextManager["LiveSite"]):
         def work() -> None:
             if lock is not None:
                 lock.close()
+            gc.freeze()
             asyncio.run(_host(given, ttl))
 
         self._hosts[host] = fork(work)

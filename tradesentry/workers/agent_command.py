@@ -1,6 +1,7 @@
 """`tradesentry agent`: trade every account that is wanted and free, in the background; several share the work."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -99,6 +100,8 @@ def run(
                 keep_entries=keep_entries,
             )
             with Slot(folder, f"agent-{slot}", wait_seconds=SLOT_SECONDS):
+                # What is loaded by now stays; without this every full collection walks through it, while orders wait.
+                gc.freeze()
                 asyncio.run(_work(server, settings, place, metrics_port, is_managed))
             code = 0
     if code:
