@@ -8,6 +8,7 @@ take resting entries back → take in the last news → say so. A lost lease doe
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,6 +34,7 @@ from tradesentry.settings import Settings
 from tradesentry.workers.alerting import Alerting
 from tradesentry.workers.gap import AGENT_LOST, gap_payload, tell_of_gap
 from tradesentry.workers.monitors import AccountMonitors
+from tradesentry.workers.replay_check import compared
 from tradesentry.workers.session_feed import SessionFeed
 from tradesentry.workers.session_runs import AccountRuns, cancel_entries, is_open
 
@@ -216,9 +218,16 @@ class AccountSession:
             await locks.begin(self._stores.journal, self._lease)
             await self._begin(orchestrator, specs)
             await self._runs.begun(orchestrator)
-            await orchestrator.run(self._end)
+            async with self._compared(account, specs):
+                await orchestrator.run(self._end)
         finally:
             desk.orders.listeners[:] = listeners
+
+    def _compared(self, account: OpenAccount, specs: Sequence[LiveRunSpec]) -> AbstractAsyncContextManager[None]:
+        """Compare what is traded with a replay of the same bars, where somebody watches."""
+        if self.link is None:
+            return nullcontext()
+        return compared(account, self.link, specs, self._monitors, self._alerts.direct(self.link.account_ref))
 
     async def _begin(self, orchestrator: PortfolioOrchestrator, specs: Sequence[LiveRunSpec]) -> None:
         """Restore what the strategies remember; warm each run that remembers nothing up on bars of the past.

@@ -1,13 +1,13 @@
 """Compare live trades with a replay of the same bars: what was decided otherwise, and what was only filled otherwise.
 
-A decision is the same when bar, symbol and side are; the n-th of several on one bar goes with the n-th. A trade that
-only one of the two has is a difference of decision (or an entry that the venue did not fill) and must be explained; a
-price is a difference of execution and has a size.
+A decision is the same when symbol and side are and the entries lie within a bar of each other: a back-test knows in
+which bar a resting order filled, a venue at which instant. Of several each goes with the first that is left. A trade
+that only one of the two has is a difference of decision (or an entry that the venue did not fill) and must be
+explained; a price is a difference of execution and has a size.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tradesentry.core.domain.orders import Side
@@ -20,8 +20,7 @@ class ReplayedTrade:
 
     symbol: str
     side: Side
-    bar_close_ns: int
-    """Bar that decided it."""
+    entry_ns: int
     entry_price: float
     exit_price: float
     r_multiple: float
@@ -39,7 +38,7 @@ class Pair:
     exit_pips: float
     """Live left worse, above 0; nan while live is open."""
     r_difference: float
-    """Live less replay."""
+    """Live less replay; nan while live is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +63,50 @@ class Divergence:
 
 
 def compare(
-    live: Sequence[TrackedTrade], replayed: Sequence[ReplayedTrade], *, pip_sizes: Mapping[str, float]
+    live: Sequence[TrackedTrade],
+    replayed: Sequence[ReplayedTrade],
+    *,
+    pip_sizes: Mapping[str, float],
+    within_ns: int,
 ) -> Divergence:
     """Match live trades with those of a replay.
 
     Args:
-        live: Closed trades of one run.
+        live: Trades of one run, open ones too.
         replayed: Of the same period.
         pip_sizes: Price of a pip by symbol.
+        within_ns: Length of a bar.
     """
-    theirs: dict[tuple[str, Side, int], list[ReplayedTrade]] = defaultdict(list)
-    for item in replayed:
-        theirs[item.symbol, item.side, item.bar_close_ns].append(item)
+    left = sorted(replayed, key=lambda item: item.entry_ns)
     pairs, extra = [], []
     for mine in sorted(live, key=lambda item: (item.trade.entry_ts_ns, item.trade.seq or 0)):
-        same = theirs.get((mine.trade.symbol, mine.trade.side, mine.bar_close_ns))
-        if same:
-            pairs.append(_pair(mine, same.pop(0), pip_sizes[mine.trade.symbol]))
-        else:
+        trade = mine.trade
+        same = (
+            item
+            for item in left
+            if (item.symbol, item.side) == (trade.symbol, trade.side)
+            and abs(item.entry_ns - trade.entry_ts_ns) <= within_ns
+        )
+        theirs = next(same, None)
+        if theirs is None:
             extra.append(mine)
-    return Divergence(tuple(pairs), tuple(_flat(theirs.values())), tuple(extra))
-
-
-def _flat(groups: Iterable[Sequence[ReplayedTrade]]) -> list[ReplayedTrade]:
-    return [item for group in groups for item in group]
+        else:
+            left.remove(theirs)
+            pairs.append(_pair(mine, theirs, pip_sizes[trade.symbol]))
+    return Divergence(tuple(pairs), tuple(left), tuple(extra))
 
 
 def _pair(live: TrackedTrade, replayed: ReplayedTrade, pip: float) -> Pair:
     side = replayed.side
-    left = math.nan if live.exit_price is None else side * (replayed.exit_price - live.exit_price) / pip
+    left = (
+        math.nan
+        if live.exit_price is None or live.trade.is_open
+        else side * (replayed.exit_price - live.exit_price) / pip
+    )
     return Pair(
         live=live,
         replayed=replayed,
         entry_pips=side * (live.trade.entry_price - replayed.entry_price) / pip,
         exit_pips=left,
-        r_difference=live.r_multiple - replayed.r_multiple,
+        r_difference=math.nan if live.trade.is_open else live.r_multiple - replayed.r_multiple,
     )

@@ -51,6 +51,7 @@ GAUGES: Final[Sequence[tuple[str, str, tuple[str, ...]]]] = (
     ("ts_lease_epoch", "Epoch of the lease.", ACCOUNT),
     ("ts_loop_lag_seconds", "How late the event loop was, at worst since the last look.", ()),
     ("ts_alerts_pending", "Alerts that wait to be delivered.", ()),
+    ("ts_divergence_r", "Result of live trades less that of a replay of the same bars, R.", ("account", "app")),
     ("ts_invariant_violations", "Violations of an invariant at the last check.", ("account", "invariant")),
 )
 HISTOGRAMS: Final[Sequence[tuple[str, str, tuple[str, ...], Sequence[float]]]] = (
@@ -202,6 +203,10 @@ class AccountMetrics:
         """Say how old the lease is and which one it is."""
         self._at("ts_lease_age_seconds").set(age_seconds)
         self._at("ts_lease_epoch").set(epoch)
+
+    def set_divergence(self, app: str, total_r: float) -> None:
+        """Say how far the trades of a strategy are from their replay, R."""
+        self._collector["ts_divergence_r"].labels(account=self._account, app=app).set(total_r)
 
     def set_violations(self, counts: Mapping[str, int]) -> None:
         """Say how often each invariant is violated now."""
