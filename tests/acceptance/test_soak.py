@@ -23,7 +23,7 @@ def soaked(*arguments):
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_a_short_soak_loses_nothing_and_doubles_nothing(broker):
-    done = soaked("--seconds", "12", "--slow", "2.5", "--least", "0", "--broker", broker)
+    done = soaked("--seconds", "12", "--requests", "60", "--slow", "2.5", "--least", "0", "--broker", broker)
 
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-3_000:]
     assert "never retrieved" not in done.stderr
@@ -31,7 +31,7 @@ def test_a_short_soak_loses_nothing_and_doubles_nothing(broker):
 
 @pytest.mark.parametrize("broker", BROKERS)
 def test_the_soak_catches_traders_that_ignore_late_evidence_or_count_twice(broker):
-    done = soaked("--seconds", "20", "--slow", "2", "--broker", broker, "--mutants", "M3", "M5")
+    done = soaked("--seconds", "15", "--slow", "2", "--broker", broker, "--mutants", "M3", "M5")
 
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-3_000:]
     assert done.stdout.rstrip().endswith("all caught")

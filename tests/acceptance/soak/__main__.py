@@ -16,9 +16,16 @@ def settings_of(args: argparse.Namespace) -> SoakSettings:
     share = args.least * args.seconds / 60.0
     orders, takeovers, fives = round(600 * share), round(20 * share), round(5 * share)
     minimums = Minimums(round(args.least * kills), orders, takeovers, postmaster_kills=fives, hits=fives)
-    times = Times().slowed(args.slow)
+    # A terminal answers one call at a time, and a command takes some dozens.
+    times = Times().slowed(args.slow * (2.0 if args.broker == "gateway" else 1.0))
     return SoakSettings(
-        seconds=args.seconds, seed=seed, broker=args.broker, chaos=chaos, minimums=minimums, times=times
+        seconds=args.seconds,
+        requests=args.requests,
+        seed=seed,
+        broker=args.broker,
+        chaos=chaos,
+        minimums=minimums,
+        times=times,
     )
 
 
@@ -38,11 +45,14 @@ def main() -> int:
     parser.add_argument("--controls", action="store_true", help="let the trader as it is pass the mutants' faults")
     parser.add_argument("--slow", type=float, default=1.0, help="stretch the scaled times on a busy machine")
     parser.add_argument("--least", type=float, default=1.0, help="share of the least counts of A3 that is asked for")
+    parser.add_argument(
+        "--requests", type=int, default=0, help="go on, up to six times as long, until there were so many"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the files")
     args = parser.parse_args()
     settings = settings_of(args)
     if args.mutants is not None:
-        calm = replace(settings, minimums=Minimums(0, 0, 0, 0, 0), chaos=Chaos())
+        calm = replace(settings, minimums=Minimums(0, 0, 0, 0, 0), chaos=Chaos(), requests=args.requests or 250)
         return run_mutants(calm, args.mutants, controls=args.controls)
     verdict = judge(settings, keep=args.keep)
     print_report(verdict)

@@ -1,8 +1,11 @@
 """What processes noted of their lives, and how long they are to live so that as many die as are asked for."""
 
 import json
+import math
 import time
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,51 @@ REARM_NS = 3 * 10**9
 SHORTEST, LONGEST = 0.1, 1.2
 """Bounds of the mean life, seconds."""
 STEP = 1.12
+NO_TRADERS = ("delayed restart", "postmaster", "backend", "gateway")
+"""What is counted among the kills and is none of a trader."""
+
+
+@dataclass
+class Slot:
+    """A place for one agent process at a time."""
+
+    number: int
+    pid: int = 0
+    life: int = 0
+    start_at: float = 0.0
+    """When the next life begins; monotonic."""
+    wake_at: float = 0.0
+    """When a stopped process goes on; 0: it is not stopped."""
+    die_at: float = math.inf
+    """When this life is struck; monotonic."""
+
+
+def deaths(kills: Counter[str]) -> int:
+    """Return how many traders were struck."""
+    return sum(n for kind, n in kills.items() if kind not in NO_TRADERS)
+
+
+class RequestCount:
+    """Counts the requests in a venue's log, whose writer is at work.
+
+    Args:
+        path: Of the log.
+    """
+
+    MARK = b'"what": "request"'
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read_to, self._n = path, 0, 0
+
+    def read(self) -> int:
+        """Return how many there are."""
+        with self._path.open("rb") as file:
+            file.seek(self._read_to)
+            text = file.read()
+        end = text.rfind(b"\n") + 1
+        self._read_to += end
+        self._n += text[:end].count(self.MARK)
+        return self._n
 
 
 class LifeNotes:

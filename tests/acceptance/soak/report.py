@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from tests.acceptance.soak.account_checks import Bounds, given_up
 from tests.acceptance.soak.checker import check
 from tests.acceptance.soak.evidence import Claim, Evidence
+from tests.acceptance.soak.lives import deaths
 from tests.acceptance.soak.mutants import MUTANTS
 from tests.acceptance.soak.settings import MUST_STRIKE, AgentSettings, SoakSettings, Times
-from tests.acceptance.soak.supervisor import Outcome, Soak, deaths
+from tests.acceptance.soak.supervisor import Outcome, Soak
 
 SHOWN = 12
+STANDING = 3.0
+"""Horizons after which an order that looks lost is lost."""
 MOST_OUTRUN = 2
 """More of these, and the machine is too slow for the scaled times: the soak proves nothing."""
 
@@ -63,20 +66,20 @@ def judge(settings: SoakSettings, *, keep: bool = False, until: Sequence[str] = 
     Args:
         settings: Of the soak.
         keep: Leave its files.
-        until: Columns; the soak ends when a violation in one of them has been there for two looks.
+        until: Columns; the soak ends when a violation in one of them has stood for three horizons.
     """
     agent: Callable[[AgentSettings], None] = MUTANTS[settings.mutant or "M-"].agent
     bounds = bounds_of(settings)
-    last: set[str] = set()
+    since: dict[str, float] = {}
 
     def is_enough(evidence: Evidence) -> bool:
-        """Say whether what is violated was violated at the last look too; what is under way looks wrong for a while."""
-        found = check(evidence, bounds)
+        """Say whether a violation has stood for so long that it will stay; what is under way looks wrong at first."""
+        found, now = check(evidence, bounds), time.monotonic()
         seen = {text for column in until for text in found[column]}
-        is_there = bool(seen & last)
-        last.clear()
-        last.update(seen)
-        return is_there
+        known = {text: since.get(text, now) for text in seen}
+        since.clear()
+        since.update(known)
+        return any(now - at >= STANDING * settings.times.horizon for at in known.values())
 
     soak = Soak(settings, agent, say=say, is_enough=is_enough if until else None)
     try:

@@ -39,6 +39,11 @@ class Database:
         account_id = self.database.link(self.user, broker=name, environment=environment)
         return account_id, self.database.run(self.user, account_id)
 
+    def let_go(self) -> None:
+        """Forget in a child that this process runs the server."""
+        if self.server._lock is not None:
+            self.server._lock.close()
+
     def more_runs(self, account_id: Any, n: int) -> tuple[Any, ...]:
         """Launch further runs on an account and return their ids."""
         return tuple(self.database.run(self.user, account_id, strategy=f"app{i}") for i in range(1, n + 1))

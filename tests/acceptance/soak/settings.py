@@ -122,6 +122,10 @@ class SoakSettings:
     """One soak."""
 
     seconds: float = 60.0
+    requests: int = 0
+    """Fewest requests to the venue; on a slow machine the soak lasts longer until there were so many."""
+    patience: float = 6.0
+    """Longest duration, in multiples of `seconds`."""
     seed: int = 1
     broker: str = "oanda"
     mutant: str = ""

@@ -20,6 +20,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import asyncpg
+
 from tests.acceptance.soak.evidence import (
     Evidence,
     VenueFile,
@@ -29,7 +31,7 @@ from tests.acceptance.soak.evidence import (
     read_venue,
 )
 from tests.acceptance.soak.gateways import GatewaySettings, free_port, run_gateway
-from tests.acceptance.soak.lives import LifeNotes, Pace
+from tests.acceptance.soak.lives import LifeNotes, Pace, RequestCount, Slot, deaths
 from tests.acceptance.soak.paper_trader import PRICES
 from tests.acceptance.soak.server import Database
 from tests.acceptance.soak.settings import AgentSettings, SoakSettings
@@ -46,25 +48,8 @@ ACCOUNTS = {
     "paper": ("paper-1", "paper-2"),
 }
 TICK_SECONDS = 0.01
-NO_TRADERS = ("delayed restart", "postmaster", "backend", "gateway")
-"""What is counted among the kills and is none of a trader."""
 LOOK_SECONDS = 2.0
 """Between two looks at the evidence while the soak runs."""
-
-
-@dataclass
-class Slot:
-    """A place for one agent process at a time."""
-
-    number: int
-    pid: int = 0
-    life: int = 0
-    start_at: float = 0.0
-    """When the next life begins; monotonic."""
-    wake_at: float = 0.0
-    """When a stopped process goes on; 0: it is not stopped."""
-    die_at: float = math.inf
-    """When this life is struck; monotonic."""
 
 
 @dataclass
@@ -113,6 +98,7 @@ class Soak:
         self.accounts = ACCOUNTS[settings.broker]
         self._lives = LifeNotes(self.folder / "lives.jsonl")
         self._pace = Pace(settings.chaos.life_seconds, settings.chaos.deaths_per_second)
+        self._requests = RequestCount(self.folder / "venue.jsonl")
         self._began = 0.0
 
     def run(self) -> Outcome:
@@ -199,9 +185,7 @@ class Soak:
                 gateway.die_at = time.monotonic() + self._random.expovariate(1.0 / self.settings.chaos.gateway_seconds)
 
     def _be_gateway(self, given: GatewaySettings) -> None:
-        lock = self.database.server._lock
-        if lock is not None:
-            lock.close()
+        self.database.let_go()
         run_gateway(given)
 
     # Lives
@@ -212,11 +196,9 @@ class Soak:
         if not is_calm and self._random.random() < self.settings.chaos.crash_points:
             point = f"{self._random.choice(POINTS)}:{self._random.randrange(1, 4)}"
         given = replace(self.template, slot=slot.number, life=slot.life, crash_point=point, may_reclaim=True)
-        lock = self.database.server._lock
 
         def work() -> None:
-            if lock is not None:
-                lock.close()
+            self.database.let_go()
             self._agent(given)
 
         slot.wake_at, slot.die_at = 0.0, math.inf
@@ -272,7 +254,7 @@ class Soak:
             "look": began + LOOK_SECONDS if self._is_enough else math.inf,
         }
         told = began
-        while (now := time.monotonic()) < began + self.settings.seconds:
+        while not self._is_over(now := time.monotonic()):
             self._tend_gateways(now=now)
             self._let_live_and_die()
             if now >= due["postmaster"]:
@@ -283,13 +265,26 @@ class Soak:
                 self.kills["backend"] += 1
                 due["backend"] = time.monotonic() + chaos.backend_seconds * self._random.uniform(0.6, 1.2)
             if now >= due["look"]:
-                if self._is_enough is not None and self._is_enough(self.evidence()):
+                if self._has_enough():
                     break
                 due["look"] = time.monotonic() + LOOK_SECONDS
             if now >= told + 10.0:
                 told = now
                 self._say(f"  {now - began:5.0f} s  kills {sum(self.kills.values())}")
             time.sleep(TICK_SECONDS)
+
+    def _has_enough(self) -> bool:
+        # The database may be on its way back from a kill; then there is another look.
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return self._is_enough is not None and self._is_enough(self.evidence())
+        return False
+
+    def _is_over(self, now: float) -> bool:
+        """Say whether there was enough; a slow machine takes longer until there was."""
+        soak, lasted = self.settings, now - self._began
+        if lasted < soak.seconds:
+            return False
+        return lasted >= soak.patience * soak.seconds or self._requests.read() >= soak.requests
 
     def _let_live_and_die(self) -> None:
         """Start who is missing, decide how long those live that have begun, strike those whose time is over."""
@@ -375,11 +370,6 @@ class Soak:
             if gateway.pid:
                 end(gateway.pid)
         end(self.venue.pid)
-
-
-def deaths(kills: Counter[str]) -> int:
-    """Return how many traders were struck."""
-    return sum(n for kind, n in kills.items() if kind not in NO_TRADERS)
 
 
 def warm() -> None:

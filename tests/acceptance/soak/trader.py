@@ -118,6 +118,7 @@ class TraderSession:
         self._source = Source(soak.seed, self._account, protects=soak.protects)
         self._quotes: dict[str, Quote] = {}
         self._is_stopping = False
+        self._is_recovered = asyncio.Event()
         if soak.broker != "paper":
             self._set_up(broker_of(life.given, claim.lease.account_id, life.clock, gate=self._gate))
 
@@ -132,6 +133,7 @@ class TraderSession:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch_quotes())
                 await self._parts.recovery.recover(why)
+                self._is_recovered.set()
                 self._life.log.write("active", self._lease.account_id)
                 group.create_task(self._parts.polls.run())
                 for app, run in enumerate(self._runs()):
@@ -151,6 +153,9 @@ class TraderSession:
         return [given.runs[account], *given.more_runs.get(account, ()), *[None] * given.soak.runless]
 
     async def _watch_quotes(self) -> None:
+        if self._life.given.soak.broker == "gateway":
+            # A terminal answers one at a time, and recovery asks it enough.
+            await self._is_recovered.wait()
         while not await self._knows_instruments():
             await self._life.clock.sleep(0.05)
         async for quote in self._parts.broker.quotes(SYMBOLS):
