@@ -33,7 +33,7 @@ def test_what_cannot_wait_for_the_outbox_is_shown_and_sent_with_its_severity(des
 
 
 def test_what_the_outbox_holds_is_only_shown(desk):
-    """Seen to fail: with a stored alert that was sent as well the webhook got it first and people twice."""
+    """Seen to fail: with a stored alert that was sent as well the webhook got it first."""
     alerting, receiver, shown = desk
 
     alerting.stored(LOGIN)("halted", "Why.")
