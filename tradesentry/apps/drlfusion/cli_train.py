@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from tradesentry.apps.drlfusion.cli_audit import audit
 from tradesentry.apps.drlfusion.cli_models import inspect, verify
 from tradesentry.apps.drlfusion.cli_options import (
     AgentsOption,
@@ -111,5 +112,5 @@ def train(
         )
 
 
-for _command in (sanity, verify, inspect):
+for _command in (sanity, audit, verify, inspect):
     app.command()(_command)
