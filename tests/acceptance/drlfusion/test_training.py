@@ -52,7 +52,6 @@ def fit(algorithm, data, *, seed, config=TINY, **settings):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(algorithm, data):
-    """Seen to fail when the sampler is not seeded."""
     first, again, other = (fit(algorithm, data, seed=seed) for seed in (3, 3, 4))
 
     assert again.digest == first.digest
@@ -62,8 +61,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(algorithm
 
 
 def test_a_late_collapse_does_not_reach_the_model(data, monkeypatch):
-    """The networks before a collapse are kept, and the look that chose them. Seen to fail with `>` turned to `>=`-last:
-    when every look replaces the kept network, the collapsed one was packaged."""
+    """The network before a collapse is kept, with the look that chose it."""
     seen = []
     real = evaluation.evaluate
 
@@ -178,7 +176,6 @@ def children_of(pid):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_processes_that_train_end_with_their_parent(tmp_path):
-    """Seen to fail without the thread that waits for the parent."""
     with start(tmp_path, budget=500.0, processes=2) as child:
         child.stdout.readline()
         workers = children_of(child.pid)

@@ -79,7 +79,6 @@ def trained(request):
 
 
 def test_outputs_and_shares_of_the_kernel_are_those_of_the_library(trained):
-    """Seen to fail with one weight matrix transposed."""
     trainer, config, model = trained
     tensors, head = trainer.agent.export(model.policy), trainer.agent.head(config)
     expected = torch_outputs(trainer.algorithm, config.action, model.policy)
