@@ -77,6 +77,7 @@ class Life:
         self.is_zombie = False
         self.journal: PostgresJournal
         self.pool: Any = None
+        self._claimed_at = 0.0
 
     async def run(self) -> None:
         """Live until told to stop."""
@@ -90,8 +91,9 @@ class Life:
             with suppress(JournalUnavailable):
                 if not self.is_zombie:
                     await self._renew()
-                    await self._claim(is_first=is_first)
-                    is_first = False
+                    if not self._held or self.clock.monotonic() - self._claimed_at > self.given.soak.times.ttl / 2:
+                        await self._claim(is_first=is_first)
+                        is_first = False
             self._drop_ended()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self.given.soak.times.ttl / 6)
@@ -126,8 +128,8 @@ class Life:
                 await self._drop(account_id)
 
     async def _claim(self, *, is_first: bool) -> None:
-        """Take one account at a time, so that two slots share them."""
-        asked = self.clock.monotonic()
+        """Take one account at a time, and the next one later, so that two slots share them."""
+        asked = self._claimed_at = self.clock.monotonic()
         ttl = self.given.soak.times.ttl
         claims = await self.journal.claim(self.given.owner, limit=1, ttl_seconds=ttl, reclaim=is_first)
         for claim in claims:

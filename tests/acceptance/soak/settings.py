@@ -137,7 +137,7 @@ class SoakSettings:
     """What hands do, drawn evenly."""
     apps: int = 3
     """Strategies of an account, each with a run of its own."""
-    runless: int = 5
+    runless: int = 2
     """Further ones without a run, which store nothing of their own."""
     protects: float = 0.0
     """Share of bars on which, if there is a trade, its stop is moved and nothing else."""

@@ -1,4 +1,4 @@
-"""What the soak's traders want: a seeded source of wishes, one draw per bar, from what the account looks like.
+"""What the soak's traders want: a seeded source of wishes, some draws per bar, from what the account looks like.
 
 Entries at market, limits and stops, partial and full exits, tighter stops and targets, changed and canceled orders, so
 that every command meets every fault. An entry serves a goal, which its tag names. When an entry is proven never to have
@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from tradesentry.core.domain.live_account import (
     AccountChange,
@@ -28,9 +28,12 @@ from tradesentry.core.domain.live_orders import Effect, OrderStatus
 from tradesentry.core.domain.orders import OrderType, Side
 from tradesentry.core.domain.venue import Quote
 
+T = TypeVar("T")
 PIP: Final = 0.0001
-MANY: Final = 10
+MANY: Final = 12
 """Trades at which more is closed than opened."""
+DRAWS: Final = 3
+"""Of a strategy on a bar."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Source:
                     self._again.append(tag)
 
     def wishes(self, seen: Sight, app: int) -> list[Wish]:
-        """Return what a strategy wants on a bar: one wish, or nothing."""
+        """Return what a strategy wants on a bar: a few wishes, each about another order or trade, or nothing."""
         rng = random.Random(f"{self._seed}:{self._account}:{app}:{seen.bar_close_ns}")
         trades = sorted((t for t in seen.trades if t.is_open and t.seq is not None), key=lambda t: t.trade_ref)
         resting = sorted(
@@ -74,22 +77,29 @@ class Source:
         )
         if trades and rng.random() < self._protects:
             return self._protect(rng, trades[0], seen.quotes)
+        found: list[Wish] = []
+        for number in range(DRAWS):
+            found += self._draw(rng, seen, trades, resting, f"{app}{number}")
+        return found
+
+    def _draw(
+        self, rng: random.Random, seen: Sight, trades: list[LiveTrade], resting: list[LiveOrder], name: str
+    ) -> list[Wish]:
+        """Return one wish or none; what it is about is taken out of `trades` or `resting`."""
         draw = rng.random()
         if len(trades) > MANY and draw < 0.7:
-            return [self._reduce(rng, rng.choice(trades))]
+            return [self._reduce(rng, _taken(rng, trades))]
         if draw < 0.55 or not (trades or resting):
-            return self._enter(rng, seen, app)
+            return self._enter(rng, seen, name)
         if draw < 0.62 and resting:
-            return [Cancel(_seq(rng.choice(resting)))]
+            return [Cancel(_seq(_taken(rng, resting)))]
         if draw < 0.70 and resting:
-            return [self._amend(rng.choice(resting))]
+            return [self._amend(_taken(rng, resting))]
         if draw < 0.86 and trades:
-            return [self._reduce(rng, rng.choice(trades))]
-        if trades:
-            return self._protect(rng, rng.choice(trades), seen.quotes)
-        return []
+            return [self._reduce(rng, _taken(rng, trades))]
+        return self._protect(rng, _taken(rng, trades), seen.quotes) if trades else []
 
-    def _enter(self, rng: random.Random, seen: Sight, app: int) -> list[Wish]:
+    def _enter(self, rng: random.Random, seen: Sight, name: str) -> list[Wish]:
         symbol = rng.choice(sorted(seen.quotes)) if seen.quotes else ""
         if not symbol:
             return []
@@ -100,9 +110,9 @@ class Source:
         if kind is not OrderType.MARKET:
             entry += side * away if kind is OrderType.STOP else -side * away
         # A goal is tried again under the same name, marked, so that it is tried once.
-        tag = f"{self._again.pop()}'" if self._again else f"{self._account[-1]}-{seen.bar_close_ns}-{app}"
+        tag = f"{self._again.pop()}'" if self._again else f"{self._account[-1]}-{seen.bar_close_ns}-{name}"
         distance = rng.uniform(15, 60) * PIP
-        units = Decimal(rng.randrange(2, 10) * 1_000)
+        units = Decimal(rng.randrange(1, 7) * 1_000)
         wish = Enter(
             symbol=symbol,
             side=side,
@@ -139,6 +149,10 @@ class Source:
             return []
         stop = trade.stop_loss + trade.side * rng.uniform(0.05, 0.3) * room
         return [Protect(trade.trade_ref, stop_loss=round(stop, 5))]
+
+
+def _taken(rng: random.Random, items: list[T]) -> T:
+    return items.pop(rng.randrange(len(items)))
 
 
 def _seq(order: LiveOrder) -> int:

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from tests.acceptance.soak.agent import Life
 
 MARKET: Final = "ALL"
-HALT_EVERY_NS: Final = 16 * 10**9
+HALT_EVERY_NS: Final = 24 * 10**9
 HALT_NS: Final = (7 * 10**9, 9 * 10**9)
-"""The part of every 16 s in which the account is to be halted."""
+"""The part of every 24 s in which the account is to be halted."""
 log = logging.getLogger("soak")
 
 
