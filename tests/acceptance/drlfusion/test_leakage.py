@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from tradesentry.apps.drlfusion.audit import audit, audited_run, pipeline_of_run
+from tradesentry.apps.drlfusion.audit import audit, audited_run, pipeline_of
 from tradesentry.apps.drlfusion.audit_plants import plants
 
 CAUGHT_BY = {
@@ -15,6 +15,7 @@ CAUGHT_BY = {
     "normalizer fitted on all bars": {"fit_range"},
     "turbulence quantile of all bars": {"fit_range"},
     "normalizer updated in evaluation": {"evaluation"},
+    "episode across the boundary": {"episodes"},
     "result credited on the bar of the decision": {"lag"},
     "fill at the observed close": {"fill"},
     "spread of zero": {"fill"},
@@ -25,7 +26,7 @@ CAUGHT_BY = {
 @cache
 def clean():
     run = audited_run("shipped")
-    return run, pipeline_of_run(run)
+    return run, pipeline_of(run)
 
 
 def odd_ones(pipeline):

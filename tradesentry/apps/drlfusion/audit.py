@@ -12,6 +12,7 @@ truncation     nor does cutting them off
 mirror         mirrored prices flip the odd features and no other, to the bit
 fit_range      constants recomputed from the training slice equal the stored ones; from all bars they differ
 evaluation     looking at other bars changes no constant
+episodes       no training episode touches a bar outside the training slice
 lag            features one bar late do not score better (2 standard errors)
 shuffle        features in random order score nothing net of costs (3 standard errors)
 fill           no entry before the next open, and on the paying side of the spread
@@ -29,7 +30,8 @@ import numpy.typing as npt
 
 from tradesentry.apps.drlfusion.configs.drlfusion_config import DrlFusionConfig
 from tradesentry.apps.drlfusion.envs.features import feature_rows
-from tradesentry.apps.drlfusion.envs.market_data import MarketData, ModelConstants, fit_constants
+from tradesentry.apps.drlfusion.envs.market_data import MarketData, ModelConstants, fit_constants, market_data
+from tradesentry.apps.drlfusion.envs.simulation_env import SimulationEnv
 from tradesentry.apps.drlfusion.layout import BARS_NEEDED, LEVELS, N_FEATURES, N_MARKET, Head
 from tradesentry.apps.drlfusion.model_checks import agent_shares
 from tradesentry.apps.drlfusion.model_package import ModelSet, load_model_set
@@ -45,6 +47,8 @@ CUTS: Final = (0.4, 0.7, 0.95)
 TICK: Final = 2.0**-17
 SPREAD_TICKS: Final = 8
 FROM, TO = "2022-01-03", "2022-12-31"
+N_ENVS: Final = 64
+EPISODE_BARS: Final = 64
 VOTE: Final = 0.25
 LEAST_AGREEING: Final = 3
 
@@ -82,12 +86,12 @@ class Pipeline:
     """Levels of all bars from raw market features."""
     score: Callable[[Floats, Any, Floats], Floats]
     """Net result per bar of levels, ATRs; bars and ATR given."""
+    episodes: Callable[[int, int], npt.NDArray[np.int64]]
+    """Every bar that training on the slice from the first to the last bar touches."""
     trades: Callable[[], Any]
     """TRADE records of a back-test."""
     bars: Any
     """BAR array that is audited, on a binary tick with one spread, so that a mirror is exact."""
-    traded: Any
-    """BAR array of that back-test."""
     split: int
     """First bar after the training slice."""
 
@@ -146,6 +150,26 @@ def net_of(levels: Floats, bars: Any, atr: Floats) -> Floats:
     return net
 
 
+def _touched(run: ResolvedRun, first: int, last: int) -> npt.NDArray[np.int64]:
+    """Return the bars that the environments of a training slice stand on, over three episodes each."""
+    config: Any = run.config
+    env = SimulationEnv.of(
+        market_data(run, mirrors=False),
+        config=config,
+        n_envs=N_ENVS,
+        episode_bars=EPISODE_BARS,
+        first=first,
+        last=last,
+        seed=3,
+    )
+    env.reset(seed=3)
+    found = [np.array(env.slots["at"])]
+    for _ in range(3 * EPISODE_BARS):
+        env.step(np.ones(N_ENVS))
+        found.append(np.array(env.slots["at"]))
+    return np.unique(np.concatenate(found))
+
+
 def audited_run(models: str) -> ResolvedRun:
     """Return a run over generated bars with the planted pattern, on a binary tick and with one spread.
 
@@ -165,46 +189,30 @@ def audited_run(models: str) -> ResolvedRun:
     return run
 
 
-def pipeline_of_run(run: ResolvedRun) -> Pipeline:
+def pipeline_of(run: ResolvedRun) -> Pipeline:
     """Return the app's own steps on a run of `audited_run`.
 
     Args:
-        run: The run.
+        run: The run; the first half of its bars is the training slice.
     """
     config: Any = run.config
     models = load_model_set(config.models, timeframe=config.timeframe)
-    bars = run.data.series[0].bars
+    bars, market = run.data.series[0].bars, run.markets[:1]
 
     def trades() -> Any:
         arena = new_arena(run)
         arena.run()
         return arena.trade_rows.copy()
 
-    return pipeline_of(models, bars, run.markets[:1], config=config, trades=cache(trades), traded=bars)
-
-
-def pipeline_of(
-    models: ModelSet, bars: Any, market: Any, *, config: DrlFusionConfig, trades: Any, traded: Any
-) -> Pipeline:
-    """Return the app's own steps.
-
-    Args:
-        models: The agents that decide.
-        bars: BAR array to audit.
-        market: MARKET of it, shape (1,).
-        config: Configuration.
-        trades: Returns the TRADE records of a back-test.
-        traded: BAR array of that back-test.
-    """
     return Pipeline(
         observe=lambda given: _observe(given, market, config),
         fit=lambda observed, first, last: _fit(observed, first, last, bars, market),
         evaluate=lambda constants, _observed: constants,
         decide=lambda constants, values: levels_of(models, constants, values),
         score=net_of,
-        trades=trades,
+        episodes=lambda first, last: _touched(run, first, last),
+        trades=cache(trades),
         bars=bars,
-        traded=traded,
         split=len(bars) // 2,
     )
 
@@ -262,6 +270,13 @@ def _evaluation(pipeline: Pipeline) -> Finding:
     return Finding("evaluation", _is_equal(stored, after), "constants before and after")
 
 
+def _episodes(pipeline: Pipeline) -> Finding:
+    last = pipeline.split - 1
+    touched = pipeline.episodes(0, last)
+    is_clean = bool(touched.min() >= 0 and touched.max() <= last)
+    return Finding("episodes", is_clean, f"bars {touched.min():,} to {touched.max():,} of 0 to {last:,}")
+
+
 def _statistic(values: Floats) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
@@ -288,7 +303,7 @@ def _shuffle(pipeline: Pipeline) -> Finding:
 
 
 def _fill(pipeline: Pipeline) -> Finding:
-    trades, bars = pipeline.trades(), pipeline.traded
+    trades, bars = pipeline.trades(), pipeline.bars
     at = np.searchsorted(bars["open_ns"], trades["entry_ns"])
     is_open = bars["open_ns"][np.minimum(at, len(bars) - 1)] == trades["entry_ns"]
     row = bars[np.minimum(at, len(bars) - 1)]
@@ -319,6 +334,7 @@ def audit(pipeline: Pipeline, market: Any) -> list[Finding]:
         _mirror(pipeline),
         _fit_range(pipeline, market),
         _evaluation(pipeline),
+        _episodes(pipeline),
         _lag(pipeline),
         _shuffle(pipeline),
         _fill(pipeline),

@@ -6,12 +6,15 @@ read without them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from tradesentry.apps.drlfusion.audit import Floats, Observed, Pipeline, net_of
 from tradesentry.apps.drlfusion.envs.market_data import ModelConstants
+
+BEYOND: Final = 200
+"""Bars by which planted episodes reach past the training slice."""
 
 
 def _with_column(observed: Observed, column: int, values: Floats) -> Observed:
@@ -77,12 +80,15 @@ def plants(pipeline: Pipeline) -> Mapping[str, Pipeline]:
         "normalizer fitted on all bars": replace(pipeline, fit=lambda o, _first, _last: pipeline.fit(o, 0, last)),
         "turbulence quantile of all bars": replace(pipeline, fit=gates),
         "normalizer updated in evaluation": replace(pipeline, evaluate=lambda _c, o: pipeline.fit(o, 0, last)),
+        "episode across the boundary": replace(
+            pipeline, episodes=lambda first, end: pipeline.episodes(first, end + BEYOND)
+        ),
         "result credited on the bar of the decision": replace(pipeline, score=same_bar),
         "fill at the observed close": replace(
-            pipeline, trades=_changed_trades(pipeline, lambda rows: _at_close(rows, pipeline.traded))
+            pipeline, trades=_changed_trades(pipeline, lambda rows: _at_close(rows, pipeline.bars))
         ),
         "spread of zero": replace(
-            pipeline, trades=_changed_trades(pipeline, lambda rows: _free_spread(rows, pipeline.traded))
+            pipeline, trades=_changed_trades(pipeline, lambda rows: _free_spread(rows, pipeline.bars))
         ),
         "gap at the roll-over carried as profit": replace(
             pipeline, trades=_changed_trades(pipeline, lambda rows: rows.__setitem__("gross", rows["gross"] + 1.0))

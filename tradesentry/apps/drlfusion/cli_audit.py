@@ -19,11 +19,11 @@ def audit(
 ) -> None:
     """Run every detector of leaks over the app's own steps with a model set."""
     from tradesentry.apps.drlfusion.audit import audit as run_audit
-    from tradesentry.apps.drlfusion.audit import audited_run, pipeline_of_run
+    from tradesentry.apps.drlfusion.audit import audited_run, pipeline_of
     from tradesentry.apps.drlfusion.audit_plants import plants
 
     run = audited_run(models)
-    pipeline, market = pipeline_of_run(run), run.markets[:1]
+    pipeline, market = pipeline_of(run), run.markets[:1]
     say(f"audit: {len(pipeline.bars):,} generated bars, {len(pipeline.trades()):,} trades, models {models}")
     found = run_audit(pipeline, market)
     caught = {
