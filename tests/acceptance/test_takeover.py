@@ -68,7 +68,7 @@ def test_twenty_accounts_of_a_frozen_host_move_together_and_it_writes_nothing_wh
     the connections of its sessions, which waited for that lock, found one account in five seconds; and with all of them
     waiting for the book inside their transactions nobody was renewed in time.
     """
-    with LiveSite(N, quiet(ttl=TTL, max_send=MAX_SEND, bar=1.0)) as site:
+    with LiveSite(N, quiet(ttl=TTL, max_send=MAX_SEND, bar=1.0), quotes_per_second=2.0) as site:
         claimed, active, written, sent = taken_over(site, signal.SIGSTOP, awaken=signal.SIGCONT)
 
     assert claimed <= TTL + 2.0
@@ -83,7 +83,7 @@ def test_a_zombie_that_neither_renews_nor_fences_itself_writes_nothing_after_the
     Seen to fail: without owner, epoch and time of the lease in the statement that opens a transaction and without the
     triggers that refuse an old epoch; each of the two alone keeps it out.
     """
-    with LiveSite(N, quiet(ttl=TTL, max_send=MAX_SEND, bar=1.0)) as site:
+    with LiveSite(N, quiet(ttl=TTL, max_send=MAX_SEND, bar=1.0), quotes_per_second=2.0) as site:
         claimed, active, written, sent = taken_over(site, signal.SIGUSR1)
 
     assert claimed <= TTL + 2.0

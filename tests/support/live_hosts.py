@@ -101,10 +101,11 @@ class LiveSite(AbstractContextManager["LiveSite"]):
     Args:
         n_accounts: Linked and wanted.
         soak: Times, limits and faults of the traders; no faults unless it says so.
+        quotes_per_second: Of the venue, per account and instrument.
     """
 
-    def __init__(self, n_accounts: int, soak: SoakSettings) -> None:
-        self.soak = soak
+    def __init__(self, n_accounts: int, soak: SoakSettings, *, quotes_per_second: float = 10.0) -> None:
+        self.soak, self._quotes_per_second = soak, quotes_per_second
         self.accounts = tuple(f"001-001-1234567-{n:03d}" for n in range(1, n_accounts + 1))
         self._stack = ExitStack()
         self._hosts: dict[int, int] = {}
@@ -114,7 +115,7 @@ class LiveSite(AbstractContextManager["LiveSite"]):
         warm()
         self.folder = Path(tempfile.mkdtemp(prefix="ts-live-"))
         settings = VenueSettings(self.folder / "venue.jsonl", self.accounts, wire=self.soak.wire,
-                                 trading=self.soak.trading, quotes_per_second=10.0)  # fmt: skip
+                                 trading=self.soak.trading, quotes_per_second=self._quotes_per_second)  # fmt: skip
         self.venue = VenueProcess(settings)
         self.database = Database(self._stack)
         ids = {account: self.database.link(account) for account in self.accounts}
