@@ -34,7 +34,7 @@ def run_of(rule="quorum", *, to="2022-07-01", **settings):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("check", ["look-ahead", "restart", "mirror"])
 def test_every_rule_passes_the_proof(rule, check):
-    """Blocks of 20 days, so that weights change. Seen to fail: with one sign of the mirror missing."""
+    """Blocks of 20 days, so that weights change. With one sign of the mirror missing the models are refused already."""
     found = checks_of(run_of(rule))[check]()
 
     assert found.is_passed, found.detail

@@ -54,14 +54,30 @@ def plants(pipeline: Pipeline) -> Mapping[str, Pipeline]:
     Args:
         pipeline: A clean one.
     """
-    watch, last = pipeline.observe, len(pipeline.bars) - 1
+    return _seen_early(pipeline) | _fitted_early(pipeline) | _paid_wrongly(pipeline)
+
+
+def _seen_early(pipeline: Pipeline) -> dict[str, Pipeline]:
+    """Return leaks of what is observed."""
 
     def seen_as(change: Callable[[Floats], Floats], column: int = 10) -> Pipeline:
         def observe(bars: Any) -> Observed:
-            found = watch(bars)
+            found = pipeline.observe(bars)
             return _with_column(found, column, change(found.market[:, column]))
 
         return replace(pipeline, observe=observe)
+
+    return {
+        "feature centered on all bars": seen_as(lambda v: v - v.mean()),
+        "feature filled from behind": seen_as(lambda v: np.concatenate([v[3:], v[-3:]])),
+        "higher timeframe before its close": seen_as(_early_hours),
+        "odd feature made even": seen_as(np.abs),
+    }
+
+
+def _fitted_early(pipeline: Pipeline) -> dict[str, Pipeline]:
+    """Return leaks of what is fitted, and of where training goes."""
+    last = len(pipeline.bars) - 1
 
     def gates(observed: Observed, first: int, end: int) -> ModelConstants:
         whole = pipeline.fit(observed, 0, last)
@@ -69,28 +85,30 @@ def plants(pipeline: Pipeline) -> Mapping[str, Pipeline]:
             pipeline.fit(observed, first, end), turbulence_q90=whole.turbulence_q90, turbulence_q99=whole.turbulence_q99
         )
 
-    def same_bar(levels: Floats, bars: Any, atr: Floats) -> Floats:
-        return net_of(np.roll(levels, -1), bars, atr)
-
     return {
-        "feature centered on all bars": seen_as(lambda v: v - v.mean()),
-        "feature filled from behind": seen_as(lambda v: np.concatenate([v[3:], v[-3:]])),
-        "higher timeframe before its close": seen_as(_early_hours),
-        "odd feature made even": seen_as(np.abs),
         "normalizer fitted on all bars": replace(pipeline, fit=lambda o, _first, _last: pipeline.fit(o, 0, last)),
         "turbulence quantile of all bars": replace(pipeline, fit=gates),
         "normalizer updated in evaluation": replace(pipeline, evaluate=lambda _c, o: pipeline.fit(o, 0, last)),
         "episode across the boundary": replace(
             pipeline, episodes=lambda first, end: pipeline.episodes(first, end + BEYOND)
         ),
+    }
+
+
+def _paid_wrongly(pipeline: Pipeline) -> dict[str, Pipeline]:
+    """Return leaks of what is paid and earned."""
+
+    def same_bar(levels: Floats, bars: Any, atr: Floats) -> Floats:
+        return net_of(np.roll(levels, -1), bars, atr)
+
+    def with_trades(change: Callable[[Any], None]) -> Pipeline:
+        return replace(pipeline, trades=_changed_trades(pipeline, change))
+
+    return {
         "result credited on the bar of the decision": replace(pipeline, score=same_bar),
-        "fill at the observed close": replace(
-            pipeline, trades=_changed_trades(pipeline, lambda rows: _at_close(rows, pipeline.bars))
-        ),
-        "spread of zero": replace(
-            pipeline, trades=_changed_trades(pipeline, lambda rows: _free_spread(rows, pipeline.bars))
-        ),
-        "gap at the roll-over carried as profit": replace(
-            pipeline, trades=_changed_trades(pipeline, lambda rows: rows.__setitem__("gross", rows["gross"] + 1.0))
+        "fill at the observed close": with_trades(lambda rows: _at_close(rows, pipeline.bars)),
+        "spread of zero": with_trades(lambda rows: _free_spread(rows, pipeline.bars)),
+        "gap at the roll-over carried as profit": with_trades(
+            lambda rows: rows.__setitem__("gross", rows["gross"] + 1.0)
         ),
     }
