@@ -181,11 +181,14 @@ def test_a_study_that_the_ledger_does_not_know_gets_no_report(tmp_path):
     ledger = TrialLedger(tmp_path)
     ledger.require(found.run, "study")
 
+    ledger.require_symbols(found.result.symbols, "study")
     for path in Path(tmp_path / ".trials").glob("*GBPUSD/study.json"):
         path.unlink()
 
     with pytest.raises(DataError, match=r"has nothing of study on synthetic-random-walk-3_GBPUSD.*not written"):
         ledger.require(found.run, "study")
+    with pytest.raises(DataError, match="has nothing of study on GBPUSD, so nobody can tell"):
+        ledger.require_symbols(found.result.symbols, "study")
 
 
 def test_a_torn_row_is_no_row_and_the_next_one_is_whole(tmp_path):

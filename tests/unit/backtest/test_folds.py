@@ -205,3 +205,16 @@ def test_too_few_bars_say_how_many_there_are():
 @pytest.mark.parametrize(("text", "length"), [("12m", (12, "months")), ("2w", (14, "days")), ("90 days", (90, "days"))])
 def test_lengths_are_written_as_people_write_them(text, length):
     assert parse_length(text) == Length(*length)
+
+
+def test_a_wanted_number_of_folds_shortens_the_train_windows_of_short_data():
+    plan = FoldPlan(train="24m", test="3m", validation="3m", embargo="14d", latest=2)
+    bars = market("2022-01-03", days=728, minutes=60)
+
+    folds = make_folds(plan, [bars])
+
+    assert len(folds) == 2
+    assert folds[0].train.bounds[0] >= int(bars["open_ns"][0])
+    assert folds[1].train.bounds[1] - folds[1].train.bounds[0] > 300 * DAY_NS
+    with pytest.raises(DataError, match="too little to train on"):
+        make_folds(plan.model_copy(update={"latest": None}), [bars])

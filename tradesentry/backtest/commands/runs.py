@@ -10,6 +10,7 @@ from tradesentry.backtest.cli import runs_folder
 from tradesentry.backtest.commands.options import show
 from tradesentry.backtest.commands.request import JsonOption, RunsOption
 from tradesentry.backtest.result import load_result
+from tradesentry.backtest.studies.trials import TrialLedger
 from tradesentry.core.domain.errors import DataError, nearest
 from tradesentry.core.market.bars import utc_text
 
@@ -74,9 +75,12 @@ def report(
     out: RunsOption = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
-    """Write the report of a finished run again and print where it is."""
+    """Write the report of a finished run again and print where it is; that of a study needs its ledger beside it."""
     folder = run_path(runs_folder(out), run)
-    path = load_result(folder).report(folder / "report.html")
+    result = load_result(folder)
+    if result.study.get("kind") in ("sweep", "walk-forward"):
+        TrialLedger(folder.parent).require_symbols(result.symbols, folder.name)
+    path = result.report(folder / "report.html")
     typer.echo(str(path))
     if open_:
         typer.launch(str(path))

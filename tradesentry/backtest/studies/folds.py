@@ -9,6 +9,7 @@ the first fold's past; a fold looks only at bars before its own end; what follow
 New York), so that budgets change while the market is closed; bars are counted over the union of all markets' bars.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Sequence
@@ -67,7 +68,9 @@ class FoldPlan(FrozenModel):
     embargo: str = Field("5d", description="Gap between train and test: the longest time a position is held.")
     validation: str | None = Field(None, description="Length of a slice between train and test, for apps that fit.")
     skip: str | None = Field(None, description="Bars to learn nothing from after an earlier test window.")
-    latest: int | None = Field(None, ge=1, description="Keep only that many folds, the latest ones.")
+    latest: int | None = Field(
+        None, ge=1, description="Keep only that many folds, the latest ones; short data shorten their train windows."
+    )
 
     @field_validator("train", "test", "step", "embargo", "validation", "skip")
     @classmethod
@@ -132,13 +135,34 @@ def make_folds(plan: FoldPlan, series: Sequence[Any]) -> list[Fold]:
     """Return the folds of a period.
 
     Args:
-        plan: Lengths.
+        plan: Lengths. Where it asks for a number of folds that the data are too short for, train windows are shortened
+            until there are as many.
         series: BAR array per traded market.
 
     Raises:
         ConfigError: Lengths that contradict each other.
         DataError: The data do not hold one train and half a test window.
     """
+    shorter: FoldPlan | None = plan
+    while plan.latest is not None and shorter is not None:
+        with contextlib.suppress(DataError, ConfigError):
+            found = _folds(shorter, series)
+            if len(found) == plan.latest:
+                return found
+        shorter = _shorter(shorter)
+    return _folds(plan, series)
+
+
+def _shorter(plan: FoldPlan) -> FoldPlan | None:
+    """Return the plan with a train window one month, one week or a twentieth shorter; None where none is left."""
+    length = parse_length(plan.train)
+    less = {"months": 1, "days": 7, "bars": max(1, length.n // 20)}[length.unit]
+    if length.n <= less:
+        return None
+    return plan.model_copy(update={"train": f"{length.n - less}{length.unit[0]}"})
+
+
+def _folds(plan: FoldPlan, series: Sequence[Any]) -> list[Fold]:
     train, test, step, embargo = _lengths(plan)
     validation = None if plan.validation is None else parse_length(plan.validation)
     opens = np.unique(np.concatenate([np.asarray(bars["open_ns"], np.int64) for bars in series]))

@@ -152,6 +152,23 @@ class TrialLedger:
             DataError: The ledger has no file of this study for one of its markets.
         """
         missing = [key for key in market_keys(run) if not _read(self.root / key / f"{study}.json")]
+        self._refuse(study, missing)
+
+    def require_symbols(self, symbols: Sequence[str], study: str) -> None:
+        """Refuse to write the report of a finished study again that the ledger knows nothing of.
+
+        Args:
+            symbols: Markets of the study.
+            study: Its id.
+
+        Raises:
+            DataError: As `require`.
+        """
+        safe = {symbol: _UNSAFE.sub("-", symbol) for symbol in symbols}
+        found = {symbol for symbol, name in safe.items() if any(map(_read, self.root.glob(f"*_{name}/{study}.json")))}
+        self._refuse(study, [symbol for symbol in symbols if symbol not in found])
+
+    def _refuse(self, study: str, missing: Sequence[str]) -> None:
         if missing:
             raise DataError(
                 f"The study ledger in {self.root} has nothing of {study} on {', '.join(missing)}, so nobody can tell "
