@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from tradesentry.core.domain.errors import DatabaseError, JournalUnavailable
-from tradesentry.core.execution.journal_rows import Durability, json_value
+from tradesentry.core.execution.journal_rows import Durability, json_text
 from tradesentry.database.schema import head, sync_url
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
-        encoder=lambda value: json.dumps(json_value(value), allow_nan=False),
+        encoder=json_text,
         decoder=json.loads,
     )
 

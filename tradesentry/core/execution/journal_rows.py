@@ -278,13 +278,13 @@ def json_value(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as the JSON text of `json_value`; what is plain JSON already, as most of a venue's words, at once.
+    """Return a value as the JSON text of `json_value`: in one pass, unless it holds what PostgreSQL does not take.
 
     Args:
         value: Anything, therefore `Any`.
     """
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(value, default=json_value, allow_nan=False)
     except (TypeError, ValueError):
         text = _NUL
     return json.dumps(json_value(value), allow_nan=False) if _NUL in text else text
