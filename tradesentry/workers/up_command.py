@@ -55,6 +55,8 @@ class Started:
     demo: Demo | None
     n_agents: int
     began: float
+    """Monotonic, seconds."""
+    began_ns: int = 0
     ready_seconds: float | None = None
     seen: dict[str, int] = field(default_factory=dict)
     """Starts of each process that were told."""
@@ -81,8 +83,6 @@ class Started:
             "demo": None if self.demo is None else self.demo.document(),
             "logs": str(self.installation.logs),
         }
-
-    began_ns: int = 0
 
 
 def children_of(home: Path, n_agents: int) -> list[Child]:

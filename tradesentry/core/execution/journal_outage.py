@@ -8,7 +8,7 @@ directly, because the outbox is in the database.
 from collections.abc import Callable
 from typing import Final
 
-from tradesentry.core.domain.clock import NS_PER_SECOND, Clock
+from tradesentry.core.domain.clock import Clock
 from tradesentry.core.domain.errors import JournalUnavailable
 from tradesentry.core.execution.event_follower import EventBuffer
 from tradesentry.core.execution.gate_view import VenueWatch
@@ -50,7 +50,7 @@ class JournalOutage:
         self._watch, self._alert, self._ttl_seconds = watch, alert, ttl_seconds
         self.since_ns: int | None = None
         """When the first commit failed; None: the journal is there."""
-        self._told_at = 0.0
+        self._told_at = self._lost_at = 0.0
 
     @property
     def is_away(self) -> bool:
@@ -65,6 +65,7 @@ class JournalOutage:
         self._watch.is_journal_up = False
         if self.since_ns is None:
             self.since_ns, self._told_at = self._clock.now_ns(), self._clock.monotonic()
+            self._lost_at = self._told_at
 
     async def wait(self, buffer: EventBuffer) -> None:
         """Wait until the journal answers and the lease is renewed; sending stays forbidden until `answers`.
@@ -98,7 +99,8 @@ class JournalOutage:
     def ended(self) -> None:
         """Note that the account was recovered after an outage."""
         if self.since_ns is not None:
-            away = (self._clock.now_ns() - self.since_ns) / NS_PER_SECOND
+            # Wall time may be that of a replay, and is corrected now and then.
+            away = self._clock.monotonic() - self._lost_at
             self._alert("journal_back", f"The database answers again after {away:.0f} s; the account is reconciled.")
         self.since_ns = None
 
