@@ -162,9 +162,13 @@ async def _protect(batch: Batch, writing: Writing, wish: Protect, trade: LiveTra
 
 
 def _unsettled_refuses(batch: Batch, trade: LiveTrade) -> Denied | None:
-    """Refuse to move a stop while an earlier request may still be executed; a missing stop is set at once."""
+    """Refuse to move a stop while an earlier request may still be executed.
+
+    A stop that is missing is set at once, but not on a strategy's word: whoever protects trades sets it, and would be
+    loosened by the strategy's earlier move as well.
+    """
     seconds = batch.desk.unsettled_seconds(trade)
-    if seconds <= 0.0 or trade.stop_loss is None or batch.author == "protection":
+    if seconds <= 0.0 or batch.author == "protection" or (trade.stop_loss is None and batch.author != "strategy"):
         return None
     text = f"An earlier change of trade {trade.trade_ref} may still be executed for {seconds:.1f} s"
     return Denied("change_under_way", f"{text} and would then loosen this one. Its stop stands meanwhile.")

@@ -1,5 +1,6 @@
 """A request to move a stop that nobody answered may be executed late, and would then loosen a newer stop."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -42,6 +43,28 @@ def test_no_stop_is_moved_while_an_earlier_move_may_still_be_executed():
     assert late == 1.0960
     assert isinstance(third.verdict, Allowed)
     assert stops == [1.0970]
+
+
+@pytest.mark.parametrize(("author", "verdict"), [("strategy", Denied), ("protection", Allowed), ("person", Allowed)])
+def test_a_stop_that_was_removed_meanwhile_is_set_by_whoever_protects_and_by_no_strategy(author, verdict):
+    """Found by the soak: a strategy set the missing stop, and its earlier move came late and loosened it.
+
+    Seen to fail: the strategy's wish was allowed.
+    """
+
+    async def case():
+        async with order_rig(faults="late:30 at 1 on protect") as rig:
+            trade = await opened(rig)
+            await rig.settle(rig.submit(Protect(trade, stop_loss=1.0960)))
+            rig.venue.protect(trade, stop_loss=math.nan, take_profit=None)
+            await rig.orders.catch_up()
+            wish = Protect(trade, stop_loss=1.0970)
+            (sent,) = await rig.settle(rig.orders.submit([wish], run=None, bar_close_ns=0, author=author))
+            return sent
+
+    sent = play(case())
+
+    assert isinstance(sent.verdict, verdict)
 
 
 def test_a_move_that_was_answered_blocks_nothing():
