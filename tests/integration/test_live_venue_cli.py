@@ -56,6 +56,20 @@ def test_a_venue_is_reached_only_with_what_it_needs(tradesentry, monkeypatch, se
         assert server.n_commands == 0
 
 
+def test_agents_trained_on_generated_prices_never_reach_real_money_even_when_it_is_confirmed(tradesentry, monkeypatch):
+    """Seen to fail: with the app not asked when the plan is made."""
+    with fake_oanda() as server:
+        monkeypatch.setenv("OANDA_URL", server.url)
+        secrets = {"OANDA_ACCOUNT": ACCOUNT, "OANDA_TOKEN": "token", "OANDA_ENVIRONMENT": "live"}
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+
+        got, out, err = tradesentry("live", "drlfusion", "--broker", "oanda", "--confirm", ACCOUNT)
+
+        assert (got, out, server.n_commands) == (2, "", 0)
+        assert "were trained on generated prices and this account holds real money. Nothing overrides this." in err
+
+
 def test_an_account_linked_as_a_demo_is_never_traded_as_a_real_one(tradesentry, monkeypatch, home):
     monkeypatch.setenv("OANDA_ACCOUNT", ACCOUNT)
     monkeypatch.setenv("OANDA_TOKEN", "token")
