@@ -108,7 +108,7 @@ def test_ctrl_c_gives_accounts_back_and_leaves_no_process_and_the_next_up_goes_o
         down = up.run("down")
         nothing = up.run("status")
 
-        detached, out, err = up.run("up", "--detach", "--json")
+        detached, out, err = up.run_process("up", "--detach", "--json")
         second, bars = up.rows(EPOCH)[0], up.rows(BARS)[0][0]
         forced = up.run("down", "--force")
         until(lambda: not processes_of(home), seconds=30)

@@ -78,6 +78,14 @@ class Installed:
             code = run_command(app, line)
         return code, out.getvalue(), err.getvalue()
 
+    def run_process(self, *line: str) -> tuple[int, str, str]:
+        """Run a command as a process of its own: one that leaves a process behind; return as `run`."""
+        done = subprocess.run(
+            [sys.executable, "-m", "tradesentry.cli", *line], env=self._environment, cwd=self.home,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
     def status(self) -> tuple[int, dict[str, Any]]:
         """Return exit code and document of `tradesentry status --json`."""
         code, out, _ = self.run("status", "--json")
