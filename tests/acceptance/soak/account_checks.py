@@ -77,7 +77,7 @@ def _given_up(account: str, venue: VenueFile, journal: Journal, bounds: Bounds) 
     claims |= {seq: row for seq, row in ends.items() if row["to_status"] in ABSENT and seq not in claims}
     found = []
     for seq, row in claims.items():
-        if (order := orders.get(clients.get(seq))) is None:
+        if seq not in clients or (order := orders.get(clients[seq])) is None:
             continue
         sent = max((a["sending_ns"] for a in journal.attempts if a["seq"] == seq and a["kind"] == "place"), default=0)
         waited, late = (row["at_ns"] - sent) / SECOND, (order.at - sent) / SECOND

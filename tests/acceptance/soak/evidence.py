@@ -168,9 +168,11 @@ async def read_journal(url: str, account_ids: Mapping[str, Any]) -> dict[str, Jo
     try:
         await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
         found = {}
-        for account, account_id in account_ids.items():
-            rows = {name: [dict(r) for r in await connection.fetch(q, account_id)] for name, q in TABLES.items()}
-            found[account] = Journal(**rows)
+        # One moment for all tables: traders may be at work.
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            for account, account_id in account_ids.items():
+                rows = {name: [dict(r) for r in await connection.fetch(q, account_id)] for name, q in TABLES.items()}
+                found[account] = Journal(**rows)
         return found
     finally:
         await connection.close()
