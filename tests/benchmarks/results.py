@@ -22,6 +22,7 @@ TITLES: Final = {name: workload.title for name, workload in WORKLOADS.items()} |
     "orders": "order, closed bar to first byte",
     "app": "breakout on M5",
     "scaling": "breakout, a grid on one thread",
+    "simulation": "training environment, 256 accounts",
 }
 
 
@@ -125,6 +126,8 @@ def goals(results: Results) -> list[Goal]:
         Goal("time is linear in variants, R²", told("variants_r2"), 0.99),
         Goal("two threads: times one", told("threads_times"), 1.8),
         Goal("Ray on one machine: share of the processors used", told("ray_efficiency"), 0.85),
+        Goal("environment: times a tidy NumPy one", told("environment_times_numpy"), 6.0),
+        Goal("environment: times gym-anytrading", told("environment_times_gym-anytrading"), 7.0),
     ]
     for peer, agreement in results.agreements.items():
         unexplained = float(agreement.causes["unexplained"])

@@ -24,7 +24,7 @@ from results import ROOT, Results, Row, agreement_table, as_json, document, goal
 from workloads import WORKLOADS, read_bars, write_bars
 
 HERE: Final = Path(__file__).resolve().parent
-ALL: Final = ("w1", "w2", "w3", "cold", "agreement", "latency", "app", "orders", "scaling")
+ALL: Final = ("w1", "w2", "w3", "cold", "agreement", "latency", "app", "orders", "scaling", "simulation")
 DOCUMENTED: Final = {"w1", "w2", "w3", "cold", "agreement"}
 """docs/benchmarks.md is written only when all of these were measured, so that a partial run never thins it out."""
 PEERS_PYTHON: Final = ROOT / ".bench-venv" / "bin" / "python"
