@@ -8,7 +8,9 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
+
+import asyncpg
 
 from tradesentry.backtest.commands.terminal import say
 from tradesentry.core.domain.clock import Clock, SystemClock
@@ -51,12 +53,7 @@ async def deliver_alerts(
         on_pending: Told how many alerts wait: `MetricsCollector.set_alerts_pending`.
         drain_seconds: At the end what was handed over is sent and marked for that long; 0: it is sent again later.
     """
-    pool = None
-    while pool is None:
-        try:
-            pool = await create_pool(url, n_connections=3)
-        except JournalUnavailable as error:
-            await _wait_for_outbox(clock, error)
+    pool = await _patient_pool(url, clock)
     outbox = PostgresOutbox(pool)
     delivery = AlertDelivery(outbox, notifier, clock, second=second, on_pending=on_pending)
     try:
@@ -73,6 +70,15 @@ async def deliver_alerts(
             with suppress(JournalUnavailable):
                 await delivery.close(drain_seconds)
         pool.terminate()
+
+
+async def _patient_pool(url: str, clock: Clock) -> "asyncpg.Pool[Any]":
+    """Return connections to the outbox, however long the database is away."""
+    while True:
+        try:
+            return await create_pool(url, n_connections=3)
+        except JournalUnavailable as error:
+            await _wait_for_outbox(clock, error)
 
 
 async def _wait_for_outbox(clock: Clock, error: JournalUnavailable) -> None:

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import psutil
 import typer
 
 from tradesentry.backtest.commands.terminal import say
-from tradesentry.core.domain.clock import Clock, SystemClock
+from tradesentry.core.domain.clock import NS_PER_SECOND, Clock, SystemClock
 from tradesentry.core.utils.logger import configure_logging
 from tradesentry.database.accounts import Accounts
 from tradesentry.database.embedded import EmbeddedPostgres
@@ -54,9 +55,8 @@ class Started:
     """None: the database is somebody else's."""
     demo: Demo | None
     n_agents: int
-    began: float
-    """Monotonic, seconds."""
-    began_ns: int = 0
+    began_ns: int
+    """When this process was started, by the wall clock: what a person waits for begins there."""
     ready_seconds: float | None = None
     seen: dict[str, int] = field(default_factory=dict)
     """Starts of each process that were told."""
@@ -128,13 +128,13 @@ def up(
 
 def _run(folder: Path, settings: Settings, n_agents: int, *, no_demo: bool, as_json: bool) -> int:
     clock = SystemClock()
-    began, began_ns = clock.monotonic(), clock.now_ns()
+    began_ns = round(psutil.Process().create_time() * NS_PER_SECOND)
     with Installation(folder) as installation:
         say(f"starting TradeSentry in {folder} ...")
         with _logging(settings, installation.logs), driver_errors(), _database(folder, settings) as (server, embedded):
             server.initialize()
             demo = _demo(server, is_wanted=not no_demo)
-            started = Started(installation, server, embedded, demo, n_agents, began, began_ns=began_ns)
+            started = Started(installation, server, embedded, demo, n_agents, began_ns)
             code = asyncio.run(_keep_alive(started, clock, as_json=as_json))
         say("stopped")
     return code
@@ -186,7 +186,7 @@ async def _keep_alive(started: Started, clock: Clock, *, as_json: bool) -> int:
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         telling.cancel()
         if waiting.done() and not running.done():
-            started.ready_seconds = round(clock.monotonic() - started.began, 1)
+            started.ready_seconds = round((clock.now_ns() - started.began_ns) / NS_PER_SECOND, 1)
             _note(started, supervisor)
             document = started.document(list(supervisor.states.values()))
             typer.echo(json.dumps(document) if as_json else ready_text(document))
