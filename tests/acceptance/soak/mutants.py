@@ -49,7 +49,12 @@ def _with(wire: str = "", **chaos: float) -> Callable[[SoakSettings], SoakSettin
 
 
 def _busy_hands(settings: SoakSettings) -> SoakSettings:
-    return replace(_calm(settings), manual_per_second=4.0, manual_actions=("unstop",))
+    return replace(_leisurely(_calm(settings)), manual_per_second=4.0, manual_actions=("unstop",))
+
+
+def _leisurely(settings: SoakSettings) -> SoakSettings:
+    """Return a soak of few orders, where trades live for seconds and pages of events are short."""
+    return replace(settings, apps=1, runless=1, draws=1, times=replace(settings.times, bar=0.1), requests=0)
 
 
 def _calm(settings: SoakSettings) -> SoakSettings:
@@ -67,7 +72,8 @@ def _late_stops(settings: SoakSettings) -> SoakSettings:
 
 def _cut_fills(settings: SoakSettings) -> SoakSettings:
     wire = "lose_reply 60% on place\nstream_drop 40% on events\npage_incomplete 40%\n"
-    return replace(settings, wire=wire, trading="partial:0.5 90% on place\n", manual_per_second=0.0)
+    slower = _leisurely(settings)
+    return replace(slower, wire=wire, trading="partial:0.5 90% on place\n", manual_per_second=0.0)
 
 
 def _long_outages(settings: SoakSettings) -> SoakSettings:

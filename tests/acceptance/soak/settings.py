@@ -137,6 +137,8 @@ class SoakSettings:
     """What hands do, drawn evenly."""
     apps: int = 3
     """Strategies of an account, each with a run of its own."""
+    draws: int = 3
+    """What a strategy wants at most on one bar."""
     runless: int = 2
     """Further ones without a run, which store nothing of their own."""
     protects: float = 0.0

@@ -32,8 +32,6 @@ T = TypeVar("T")
 PIP: Final = 0.0001
 MANY: Final = 12
 """Trades at which more is closed than opened."""
-DRAWS: Final = 3
-"""Of a strategy on a bar."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,12 @@ class Source:
     Args:
         seed: Of all draws.
         account: Named in goals.
+        draws: Of a strategy on a bar.
         protects: Share of bars on which the stop of the oldest trade is moved and nothing else.
     """
 
-    def __init__(self, seed: int, account: str, *, protects: float = 0.0) -> None:
-        self._seed, self._account, self._protects = seed, account, protects
+    def __init__(self, seed: int, account: str, *, draws: int, protects: float = 0.0) -> None:
+        self._seed, self._account, self._draws, self._protects = seed, account, draws, protects
         self._again: list[str] = []
 
     def hear(self, changes: Iterable[AccountChange]) -> None:
@@ -78,7 +77,7 @@ class Source:
         if trades and rng.random() < self._protects:
             return self._protect(rng, trades[0], seen.quotes)
         found: list[Wish] = []
-        for number in range(DRAWS):
+        for number in range(self._draws):
             found += self._draw(rng, seen, trades, resting, f"{app}{number}")
         return found
 

@@ -115,7 +115,7 @@ class TraderSession:
         )  # fmt: skip
         self._account = life.given.account_ids[self._lease.account_id]
         soak = life.given.soak
-        self._source = Source(soak.seed, self._account, protects=soak.protects)
+        self._source = Source(soak.seed, self._account, draws=soak.draws, protects=soak.protects)
         self._quotes: dict[str, Quote] = {}
         self._is_stopping = False
         self._is_recovered = asyncio.Event()
