@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from tests.support.installations import Installed, processes_of, until
-from tests.support.postgres import DatabaseForTest, home_folder
+from tests.support.postgres import home_folder, memory_folder
 from tradesentry.backtest.commands.shell import run_command
 from tradesentry.cli import app
-from tradesentry.database.roles import ADMIN
+from tradesentry.database.embedded import EmbeddedPostgres
+from tradesentry.database.roles import ADMIN, provision
 from tradesentry.workers.entry import main as entry
 
 BARS = "SELECT coalesce(max(bar_close_ns), 0) FROM run_states"
@@ -144,20 +145,22 @@ def test_everything_ends_with_a_killed_supervisor_and_the_next_up_is_ready():
         assert up.status()[0] == 0
 
 
-def test_up_works_on_a_database_of_somebody_else_with_two_agents(home):
-    url = DatabaseForTest(home[1], "postgres").url(ADMIN)
-    with home_folder() as folder:
-        options = ("--agents", "2", "--no-demo", "--database-url", url)
-        with Installed(folder, *options, environment={"DATABASE_URL": url}) as up:
-            code, status = up.status()
-            ended, said = up.interrupt()
+def test_up_works_on_a_database_of_somebody_else_with_two_agents():
+    with home_folder(memory_folder()) as place, EmbeddedPostgres(place, is_durable=False) as server:
+        provision(server.url(ADMIN, "postgres"), server.passwords, database="elsewhere")
+        url = server.url(ADMIN, "elsewhere")
+        with home_folder() as folder:
+            options = ("--agents", "2", "--no-demo")
+            with Installed(folder, *options, environment={"DATABASE_URL": url}) as up:
+                code, status = up.status()
+                ended, said = up.interrupt()
 
             assert [process["name"] for process in up.ready["processes"]] == ["relay", "agent-0", "agent-1"]
             assert up.ready["database"] == "DATABASE_URL"
             assert (code, status["problems"]) == (0, [])
             assert ended == 0, said
             assert not (folder / "pg" / "data").exists()
-            assert home[1].is_running
+            assert server.is_running
 
 
 def test_a_process_that_does_not_exist_is_refused_by_name():
