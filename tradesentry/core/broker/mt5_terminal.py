@@ -90,6 +90,8 @@ class Mt5Terminal:
         self._has_logs = False
         self._looked_through_ns = 0
         self._owner: int | None = None
+        self._handing_over = threading.Lock()
+        """Held while the owner numbers events: another thread takes over before or after that, never in between."""
 
     def call(self, name: str, *values: Any, **named: Any) -> Any:
         """Return the result of a function of the package.
@@ -109,6 +111,10 @@ class Mt5Terminal:
             f"The terminal failed at {name}: {code} {text}. Nothing was changed; it is tried again.",
             code="terminal_ipc" if code in IPC_ERRORS else "terminal_failed",
         )
+
+    def _take_over(self) -> None:
+        with self._handing_over:
+            self._owner = threading.get_ident()
 
     def check_owner(self) -> None:
         """Check that this thread still owns the terminal.
@@ -180,10 +186,11 @@ class Mt5Terminal:
         """Look at the account, log what has happened since the last look, and return it."""
         now_ns = self._clock.now_ns()
         rows = self.fold.rows(self.look(), now_ns=now_ns)
-        self.check_owner()
-        events = self.log.add(rows, now_ns=now_ns)
-        for event in events:
-            self.fold.learn(event)
+        with self._handing_over:
+            self.check_owner()
+            events = self.log.add(rows, now_ns=now_ns)
+            for event in events:
+                self.fold.learn(event)
         if events:
             self._on_events()
         return events
@@ -213,7 +220,7 @@ class Mt5Terminal:
 
     def proven(self, work: Callable[[], T]) -> T:
         """Run `work` on a connection that is proven; make it anew when it is not."""
-        self._owner = threading.get_ident()
+        self._take_over()
         try:
             if self.is_stale:
                 self._connect()
@@ -235,7 +242,7 @@ class Mt5Terminal:
         Raises:
             BrokerError: The terminal cannot be opened, or is logged in to another account.
         """
-        self._owner = threading.get_ident()
+        self._take_over()
         self._log_in()
         return propose_symbols(self.call("symbols_get"))
 
