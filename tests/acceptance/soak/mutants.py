@@ -72,7 +72,9 @@ def _late_stops(settings: SoakSettings) -> SoakSettings:
 
 def _cut_fills(settings: SoakSettings) -> SoakSettings:
     wire = "lose_reply 60% on place\nstream_drop 40% on events\npage_incomplete 40%\n"
-    slower = _leisurely(settings)
+    # A page of a life's first look is whole again soon; what is cut has to be heard in the middle of a life.
+    chaos = replace(settings.chaos, life_seconds=3.0, young=0.0, crash_points=0.0)
+    slower = replace(_leisurely(settings), chaos=chaos)
     return replace(slower, wire=wire, trading="partial:0.5 90% on place\n", manual_per_second=0.0)
 
 

@@ -174,16 +174,22 @@ async def _send(orders: OrderManager, wish: Any) -> None:
 
 def drop_late_fills() -> None:
     """M10: a fill of an order that was canceled is not booked."""
-    fold_fill = AccountBook._fold_fill
+    fold_fill, add_fills = AccountBook._fold_fill, PostgresTransaction.add_fills
+    dropped: set[tuple[str, int]] = set()
 
     def folding(self: AccountBook, fill: Any, facts: Any, key: Any, source: Any) -> Any:
         owner = self._owner(fill.client_order_id, fill.venue_order_id)
         order = self._live_orders.get(owner or "")
         if order is not None and order.status is OrderStatus.CANCELED:
+            dropped.add((fill.fill_id, fill.leg))
             return []
         return fold_fill(self, fill, facts, key, source)
 
+    async def adding(self: PostgresTransaction, fills: Any) -> Any:
+        return await add_fills(self, [fill for fill in fills if (fill.fill_id, fill.leg) not in dropped])
+
     AccountBook._fold_fill = folding  # type: ignore[method-assign]
+    PostgresTransaction.add_fills = adding  # type: ignore[method-assign]
 
 
 def unguarded() -> None:
