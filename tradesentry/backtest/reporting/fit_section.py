@@ -120,7 +120,7 @@ def fit_headline(result: "WalkForwardResult", seeds: "SeedScores") -> tuple[str,
     """
     main = result.run.settings.cost_scale
     found, evidence = seeds.estimate(main), result.evidence
-    twice = f", {_ratio(seeds.estimate(2.0).value)} at twice the costs" if 2.0 in seeds.tables and main != 2.0 else ""
+    twice = f", {_ratio(seeds.estimate(2.0).value)} at twice the costs," if 2.0 in seeds.tables and main != 2.0 else ""
     words = f"net Sharpe ratio {_ratio(found.value)}{_interval(found.low, found.high)}{twice} over {_how_many(seeds)}"
     words += f"; {_luck_words(evidence)}"
     stronger = unbeaten(result)
@@ -193,7 +193,7 @@ def fit_parts(document: Document, *, table: Callable[..., str]) -> list[tuple[st
     skill = charts["skill"]
     levels = [key for key in skill if key.startswith("sharpe_")]
     head = (
-        ("", False), *((f"Sharpe {key.removeprefix('sharpe_')}", True) for key in levels), ("95 % interval", True),
+        ("Positions", False), *((f"Sharpe {key.removeprefix('sharpe_')}", True) for key in levels), ("95 % interval", True),
         ("Better", True), ("p", True),
     )  # fmt: skip
     rows = [_skill_row({key: skill[key][i] for key in skill}, levels) for i in range(len(skill["name"]))]
@@ -222,7 +222,7 @@ def _skill_row(value: Mapping[str, Any], levels: Sequence[str]) -> tuple[str, ..
 def _seed_table(columns: Mapping[str, Sequence[Any]], table: Callable[..., str]) -> str:
     folds = [key for key in columns if key.startswith("fold ")]
     head = (
-        ("Seed", True), ("Validation", True), ("Mean of tests", True), *((key.capitalize(), True) for key in folds),
+        ("Seed", False), ("Validation", True), ("Mean of tests", True), *((key.capitalize(), True) for key in folds),
     )  # fmt: skip
     rows = [
         (
