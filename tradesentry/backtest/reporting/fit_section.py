@@ -193,8 +193,8 @@ def fit_parts(document: Document, *, table: Callable[..., str]) -> list[tuple[st
     skill = charts["skill"]
     levels = [key for key in skill if key.startswith("sharpe_")]
     head = (
-        ("Positions", False), *((f"Sharpe {key.removeprefix('sharpe_')}", True) for key in levels), ("95 % interval", True),
-        ("Better", True), ("p", True),
+        ("Positions", False), *((f"Sharpe {key.removeprefix('sharpe_')}", True) for key in levels),
+        ("95 % interval", True), ("Better", True), ("p", True),
     )  # fmt: skip
     rows = [_skill_row({key: skill[key][i] for key in skill}, levels) for i in range(len(skill["name"]))]
     body = f'<p class="summary">{escape(NOTE)}</p>{table(head, rows, caption="The strategy beside what it must beat")}'
