@@ -53,16 +53,8 @@ from tradesentry.backtest.studies.walks import (
 from tradesentry.backtest.targets import targets_of
 from tradesentry.core.domain.errors import ConfigError
 
-__all__ = [
-    "Choice",
-    "FitWindow",
-    "Fitted",
-    "FoldRow",
-    "SeedFit",
-    "WalkForwardPlan",
-    "WalkForwardResult",
-    "run_walk_forward",
-]
+__all__ = ["Choice", "FitWindow", "Fitted", "FoldRow", "SeedFit", "WalkForwardPlan", "WalkForwardResult"]
+__all__ += ["run_walk_forward"]
 
 FloatArray = npt.NDArray[np.float64]
 FITS: Final = "fits"
