@@ -35,6 +35,8 @@ from tradesentry.backtest.sweep import Row, SweepResult
 from tradesentry.backtest.walk_forward import Choice, FoldRow, WalkForwardResult
 
 DAY_NS: Final = 86_400_000_000_000
+MIN_TRADES: Final = 30
+"""Fewer are judged by the seeds alone."""
 MAX_ROWS: Final = 200
 MAX_PAIRS: Final = 15
 MAX_VALUES: Final = 8
@@ -88,7 +90,9 @@ def walk_forward_study(result: WalkForwardResult) -> dict[str, Any]:
     headline, tone = sentence(result.evidence, what="The walk-forward")
     details = _walk_details(result)
     if result.seeds is not None:
-        details = [*fit_details(result, result.seeds), headline, *details]
+        # A sentence about skill over a handful of trades would say more than they can.
+        judged = [headline] if result.result.trades.height >= MIN_TRADES else []
+        details = [*fit_details(result, result.seeds), *judged, *details]
         headline, tone = fit_headline(result, result.seeds)
     names = list(dict.fromkeys(name for choice in result.choices for name in choice.variant.values))
     return {
