@@ -33,6 +33,8 @@ class Slot:
     """When a stopped process goes on; 0: it is not stopped."""
     die_at: float = math.inf
     """When this life is struck; monotonic."""
+    is_zombie: bool = False
+    """It neither renews nor fences itself any more."""
 
 
 def deaths(kills: Counter[str]) -> int:

@@ -201,7 +201,7 @@ class Soak:
             self.database.let_go()
             self._agent(given)
 
-        slot.wake_at, slot.die_at = 0.0, math.inf
+        slot.wake_at, slot.die_at, slot.is_zombie = 0.0, math.inf, False
         if not is_calm and self._random.random() < self.settings.chaos.young:
             slot.die_at = time.monotonic() + self._random.uniform(0.0, self.settings.chaos.start_seconds)
         slot.pid = fork(work)
@@ -314,6 +314,7 @@ class Soak:
             os.kill(slot.pid, signal.SIGUSR1)
             # It has to be there when its lease is over, and to be killed some time.
             slot.die_at = time.monotonic() + 2.0 * self.settings.times.ttl
+            slot.is_zombie = True
             self.kills["zombie"] += 1
         else:
             end(slot.pid)
@@ -342,6 +343,11 @@ class Soak:
         """Stop all faults, let the traders put everything in order, stop them cleanly."""
         self.venue.tell("calm")
         (self.folder / "calm").touch()
+        for slot in self.slots:
+            # One that will never hold an account again would keep its place from one that does.
+            if slot.pid and slot.is_zombie:
+                end(slot.pid)
+                self._buried(slot)
         quiet, seconds = time.monotonic(), self.settings.times.settle
         is_frozen = False
         while time.monotonic() < quiet + seconds:
