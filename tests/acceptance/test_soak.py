@@ -1,8 +1,9 @@
-"""Short soaks inside the suite: everything is killed while orders go out, and every invariant holds (A3, A5).
+"""Short soaks: everything is killed while orders go out, and every invariant holds (A3, A5).
 
 The whole soak with its counts is `make soak`, also with `BROKER=gateway` and `BROKER=paper`; `make soak-mutants` runs
-every faulty trader. Here each broker soaks for some seconds, and two faulty traders are caught at each, so that a soak
-that cannot fail is seen. Scaled times are stretched, because a suite shares its machine.
+every faulty trader. In the suite OANDA soaks for some seconds. The other brokers, and two faulty traders that are
+caught at each so that a soak that cannot fail is seen, take minutes: `pytest -m slow tests/acceptance/test_soak.py`.
+Scaled times are stretched, because a suite shares its machine.
 """
 
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BROKERS = ("oanda", "gateway", "paper")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("gateway", "paper")]
 
 
 def soaked(*arguments):
@@ -21,7 +22,7 @@ def soaked(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
 
 
-@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize("broker", ["oanda", *SLOW])
 def test_a_short_soak_loses_nothing_and_doubles_nothing(broker):
     done = soaked("--seconds", "12", "--requests", "60", "--slow", "2.5", "--least", "0", "--broker", broker)
 
@@ -29,7 +30,8 @@ def test_a_short_soak_loses_nothing_and_doubles_nothing(broker):
     assert "never retrieved" not in done.stderr
 
 
-@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("broker", ["oanda", "gateway", "paper"])
 def test_the_soak_catches_traders_that_ignore_late_evidence_or_count_twice(broker):
     done = soaked("--seconds", "15", "--slow", "2", "--broker", broker, "--mutants", "M3", "M5")
 
