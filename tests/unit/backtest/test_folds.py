@@ -104,7 +104,7 @@ def test_tests_of_one_step_cover_everything_after_the_first_train_window(months,
     skip=st.integers(0, 90), latest=st.none() | st.integers(1, 4),
 )  # fmt: skip
 def test_a_validation_slice_lies_between_with_a_gap_of_bars_on_either_side(train, validation, test, gap, skip, latest):
-    """Seen to fail without the gap before validation, and with pieces that ignore what is skipped."""
+    """Seen to fail without the gap before validation."""
     plan = FoldPlan(
         train=f"{train}w", validation=f"{validation}w", test=f"{test}w", embargo=f"{gap}b", skip=f"{skip}b",
         latest=latest,

@@ -283,7 +283,6 @@ def test_clusters_agree_with_a_slow_version(seed):
 
 
 def test_twins_are_one_attempt_and_strangers_are_many():
-    """Seen to fail when every variant counts as one of its own kind."""
     kinds = noise(300, 5)
     twins = np.repeat(kinds, 8, axis=1) + 0.1 * noise(300, 40, seed=1)
 

@@ -61,7 +61,7 @@ def _observe_all(market, quote, bars):
 
 
 def test_an_episode_begins_with_the_quote_of_a_back_test_on_that_bar(run, data):
-    """Also right before and after a kept quote. Seen to fail: with one bar too few observed from the kept quote on."""
+    """Also right before and after a kept quote."""
     starts = [450, 2 * CHECKPOINT_BARS - 1, 2 * CHECKPOINT_BARS, 2 * CHECKPOINT_BARS + 1, 1_000]
     env = environment(run, data, n_envs=len(starts), episode_bars=50)
 

@@ -23,8 +23,7 @@ def test_rows_equal_what_a_strategy_sees_inside_the_engine_to_the_bit(run, data)
 
 
 def test_a_mirrored_market_flips_the_odd_features_and_no_other_to_the_bit():
-    """Prices on a binary grid, one spread: differences are exact. Seen to fail: with the sign of one feature missing
-    from the mirror, which this test reads from the schema."""
+    """Prices on a binary grid, one spread: differences are exact."""
     data = market_data(dyadic_run())
     plain, mirrored = data.features["market"][0, 400:], data.features["market"][1, 400:]
 
