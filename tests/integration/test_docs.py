@@ -26,7 +26,10 @@ COMMAND = re.compile(r"^(?:\$ )?(tradesentry .*)$", re.MULTILINE)
 INLINE = re.compile(r"`(tradesentry [a-z]+ [^`]+)`")
 SHORT = ["--from", "2018-01-08", "--to", "2018-03-01"]
 PERIOD_COMMANDS = ("backtest", "check", "sweep", "walk-forward")
-HEAVY = ("sweep", "walk-forward", "compare", "live", "agent", "broker", "mt5-gateway", "up", "down", "status", "relay", "drl")
+HEAVY = (
+    *("sweep", "walk-forward", "compare", "live", "agent", "broker", "mt5-gateway"),
+    *("up", "down", "status", "relay", "drl"),
+)
 """Commands whose examples need studies or accounts of their own; their options are read, they are not run."""
 
 
