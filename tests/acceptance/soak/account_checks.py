@@ -34,6 +34,8 @@ class Bounds:
     outside_seconds: float = 3.0
     """How long somebody else's trade may be unknown to us before it counts."""
     max_send_seconds: float = 0.2
+    arrival_seconds: float = 0.25
+    """From the first byte to the line in the venue's log, on a busy machine."""
     horizon_seconds: float = 1.0
     """What the trader was told: after that long an order that it sent is no longer executed."""
     halt_seconds: float = 1.0
@@ -281,7 +283,7 @@ def sent_while_away(evidence: Evidence, bounds: Bounds) -> Found:
     for account, venue in evidence.venue.items():
         for request in venue.requests:
             for outage in evidence.outages:
-                start = outage.start_ns + int(bounds.max_send_seconds * SECOND)
+                start = outage.start_ns + int((bounds.max_send_seconds + bounds.arrival_seconds) * SECOND)
                 if start < request["at"] < outage.end_ns:
                     late = (request["at"] - outage.start_ns) / SECOND
                     path = request["path"]
