@@ -165,6 +165,9 @@ class Life:
 
     async def _end(self) -> None:
         """Stop all sessions cleanly; their leases live on until they have stopped."""
+        if not self.may_decide():
+            # Nobody starts this slot again: who dies now leaves the account as it was last seen.
+            arm_crash_point("")
         ends = {asyncio.create_task(self._stop_one(account_id)) for account_id in self._held}
         while ends:
             _, ends = await asyncio.wait(ends, timeout=self.given.soak.times.ttl / 4)
