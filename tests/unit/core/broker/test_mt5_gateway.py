@@ -32,8 +32,8 @@ from tradesentry.core.broker.base_broker import (
 from tradesentry.core.broker.http_server import Answer, HttpServer
 from tradesentry.core.broker.mt5 import Mt5Broker
 from tradesentry.core.broker.mt5_gateway import Mt5Gateway
-from tradesentry.core.broker.port_json import from_json, outcome_from_json, outcome_to_json, to_json
-from tradesentry.core.domain.errors import AccountMismatch, BrokerProtocolError, ConfigError
+from tradesentry.core.broker.port_json import from_json, to_json
+from tradesentry.core.domain.errors import AccountMismatch, ConfigError
 from tradesentry.core.domain.events import StreamDown
 from tradesentry.core.domain.venue import OpenTrade
 
@@ -376,24 +376,6 @@ def test_an_address_or_token_that_is_not_safe_is_refused(options, text):
 
     with pytest.raises(ConfigError, match=text):
         HttpServer(handler, **({"token": TOKEN} | options))
-
-
-@pytest.mark.parametrize(
-    "outcome", [Accepted(None), Refused("X", "y", RefusalClass.GONE), NotSent("a"), Unknown("b", 7)]
-)
-def test_outcomes_travel_unchanged(outcome):
-    assert outcome_from_json(json.loads(json.dumps(outcome_to_json(outcome)))) == outcome
-
-
-def test_what_is_no_outcome_is_not_made_into_one():
-    with pytest.raises(BrokerProtocolError, match="names no outcome"):
-        outcome_from_json({"outcome": "maybe"})
-
-
-def test_an_order_travels_unchanged():
-    order = entry(1, price=None, take_profit=1.1 + 0.2, stamp=CommandStamp(epoch=3, attempt=2))
-
-    assert from_json(type(order), json.loads(json.dumps(to_json(order)))) == order
 
 
 def test_quotes_carry_our_own_time_of_arrival():
