@@ -2,22 +2,17 @@
 
 from typing import Any, ClassVar
 
-from tradesentry.apps.drlfusion.agents.base_agent import HIDDEN, Agent, Defaults, Tensors
-from tradesentry.apps.drlfusion.agents.policy_layers import actor_critic_network, policy_kwargs
-from tradesentry.apps.drlfusion.layout import Head
+from tradesentry.apps.drlfusion.agents.base_agent import HIDDEN, Defaults
+from tradesentry.apps.drlfusion.agents.policy_layers import ActorCriticAgent, policy_kwargs
 from tradesentry.apps.drlfusion.training_config import Algorithm, TrainingConfig
 
 
-class A2CAgent(Agent):
+class A2CAgent(ActorCriticAgent):
     """A2C: one gradient step per short rollout, so its minibatch is the rollout."""
 
     algorithm: ClassVar[Algorithm] = "a2c"
     SMALL = Defaults(n_envs=64, minibatch=64 * 8, learning_rate=2e-3, rollout_steps=8, gae_lambda=0.9)
     LARGE = Defaults(n_envs=512, minibatch=512 * 8, learning_rate=2e-3, rollout_steps=8, gae_lambda=0.9)
-
-    def head(self, config: TrainingConfig) -> Head:
-        """Return what the outputs mean."""
-        return Head.LOGITS if config.action == "discrete" else Head.GAUSSIAN
 
     def hyper_parameters(self, config: TrainingConfig) -> dict[str, Any]:
         """Return the arguments of stable-baselines3's `A2C`."""
@@ -32,7 +27,3 @@ class A2CAgent(Agent):
             "normalize_advantage": True,
             "policy_kwargs": policy_kwargs(HIDDEN),
         }
-
-    def export(self, policy: Any) -> Tensors:
-        """Return the policy network; the value network is needed for learning only."""
-        return actor_critic_network(policy)

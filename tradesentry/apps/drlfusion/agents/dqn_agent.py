@@ -6,8 +6,8 @@ entropy equals that of PPO (`trainers/temperature.py`), and is stored in the mod
 
 from typing import Any, ClassVar
 
-from tradesentry.apps.drlfusion.agents.base_agent import HIDDEN, Agent, Defaults, Tensors, network
-from tradesentry.apps.drlfusion.agents.policy_layers import policy_kwargs
+from tradesentry.apps.drlfusion.agents.base_agent import Defaults, Tensors, network
+from tradesentry.apps.drlfusion.agents.policy_layers import ReplayAgent
 from tradesentry.apps.drlfusion.layout import Head
 from tradesentry.apps.drlfusion.training_config import Action, Algorithm, TrainingConfig
 
@@ -15,7 +15,7 @@ TARGET_STEPS = 3_200
 """Environment steps between two copies to the target network."""
 
 
-class DQNAgent(Agent):
+class DQNAgent(ReplayAgent):
     """DQN over the five levels."""
 
     algorithm: ClassVar[Algorithm] = "dqn"
@@ -32,20 +32,12 @@ class DQNAgent(Agent):
 
     def hyper_parameters(self, config: TrainingConfig) -> dict[str, Any]:
         """Return the arguments of stable-baselines3's `DQN`."""
-        own = self.defaults(config)
         return {
-            "buffer_size": own.buffer,
-            "learning_starts": 2_000,
-            "batch_size": own.minibatch,
-            "learning_rate": own.learning_rate,
-            "gamma": config.gamma,
-            "train_freq": 1,
-            "gradient_steps": own.updates,
+            **self.replay_parameters(config),
             "target_update_interval": TARGET_STEPS,
             "exploration_fraction": 0.3,
             "exploration_initial_eps": 1.0,
             "exploration_final_eps": 0.05,
-            "policy_kwargs": policy_kwargs(HIDDEN),
         }
 
     def export(self, policy: Any) -> Tensors:

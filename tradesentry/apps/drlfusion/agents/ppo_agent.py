@@ -2,22 +2,17 @@
 
 from typing import Any, ClassVar
 
-from tradesentry.apps.drlfusion.agents.base_agent import HIDDEN, Agent, Defaults, Tensors
-from tradesentry.apps.drlfusion.agents.policy_layers import actor_critic_network, policy_kwargs
-from tradesentry.apps.drlfusion.layout import Head
+from tradesentry.apps.drlfusion.agents.base_agent import HIDDEN, Defaults
+from tradesentry.apps.drlfusion.agents.policy_layers import ActorCriticAgent, policy_kwargs
 from tradesentry.apps.drlfusion.training_config import Algorithm, TrainingConfig
 
 
-class PPOAgent(Agent):
+class PPOAgent(ActorCriticAgent):
     """PPO with small rollouts and large minibatches: the time goes into learning, not into calls."""
 
     algorithm: ClassVar[Algorithm] = "ppo"
     SMALL = Defaults(n_envs=64, minibatch=512, learning_rate=1e-3, rollout_steps=32, epochs=10, gae_lambda=0.9)
     LARGE = Defaults(n_envs=256, minibatch=4_096, learning_rate=3e-4, rollout_steps=64, epochs=4, gae_lambda=0.95)
-
-    def head(self, config: TrainingConfig) -> Head:
-        """Return what the outputs mean."""
-        return Head.LOGITS if config.action == "discrete" else Head.GAUSSIAN
 
     def hyper_parameters(self, config: TrainingConfig) -> dict[str, Any]:
         """Return the arguments of stable-baselines3's `PPO`."""
@@ -33,7 +28,3 @@ class PPOAgent(Agent):
             "ent_coef": 0.0,
             "policy_kwargs": policy_kwargs(HIDDEN),
         }
-
-    def export(self, policy: Any) -> Tensors:
-        """Return the policy network; the value network is needed for learning only."""
-        return actor_critic_network(policy)

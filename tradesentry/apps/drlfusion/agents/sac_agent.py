@@ -2,13 +2,13 @@
 
 from typing import Any, ClassVar
 
-from tradesentry.apps.drlfusion.agents.base_agent import HIDDEN, Agent, Defaults, Tensors, network
-from tradesentry.apps.drlfusion.agents.policy_layers import policy_kwargs, stacked
+from tradesentry.apps.drlfusion.agents.base_agent import Defaults, Tensors, network
+from tradesentry.apps.drlfusion.agents.policy_layers import ReplayAgent, stacked
 from tradesentry.apps.drlfusion.layout import Head
 from tradesentry.apps.drlfusion.training_config import Action, Algorithm, TrainingConfig
 
 
-class SACAgent(Agent):
+class SACAgent(ReplayAgent):
     """SAC on the exposure itself, any number in [-1, 1]."""
 
     algorithm: ClassVar[Algorithm] = "sac"
@@ -25,19 +25,7 @@ class SACAgent(Agent):
 
     def hyper_parameters(self, config: TrainingConfig) -> dict[str, Any]:
         """Return the arguments of stable-baselines3's `SAC`."""
-        own = self.defaults(config)
-        return {
-            "buffer_size": own.buffer,
-            "learning_starts": 2_000,
-            "batch_size": own.minibatch,
-            "learning_rate": own.learning_rate,
-            "gamma": config.gamma,
-            "train_freq": 1,
-            "gradient_steps": own.updates,
-            "ent_coef": "auto_0.1",
-            "target_entropy": -2.0,
-            "policy_kwargs": policy_kwargs(HIDDEN),
-        }
+        return {**self.replay_parameters(config), "ent_coef": "auto_0.1", "target_entropy": -2.0}
 
     def export(self, policy: Any) -> Tensors:
         """Return the actor: mean and log deviation before the squash."""
